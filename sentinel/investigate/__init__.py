@@ -1,0 +1,1 @@
+"""Answers about the past: replay of archives and captures, and the documents that say what was found and what was not seen."""

@@ -1,0 +1,179 @@
+"""What an inquiry found, as one value, and the JSON object and CSV table that say it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sentinel.activity.records import Finding, Session
+from sentinel.activity.wording import defang
+from sentinel.engine import Coverage
+from sentinel.terms import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One inquiry's answer. `belongs` maps a finding's id to its session's."""
+
+    ruleset: str
+    sessions: Sequence[Session]
+    findings: Sequence[Finding]
+    belongs: dict[str, str]
+    coverage: Sequence[Coverage]
+    explanations: dict[str, str] = field(default_factory=dict)  # session id -> who, and why we think so
+
+    @property
+    def unsanctioned(self) -> bool:
+        """Whether any session was against policy."""
+        return any(session.verdict is Verdict.UNSANCTIONED for session in self.sessions)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every input was read to its end and understood."""
+        return all(one.complete and not one.unparsed and one.understood for one in self.coverage)
+
+
+def stamp(time: datetime | None) -> str | None:
+    """Return a time as ISO 8601 in UTC with a Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z") if time else None
+
+
+def as_json(result: Result) -> str:
+    """Return the inquiry as one JSON object: `{"ruleset", "sessions", "findings", "coverage"}`."""
+    by_session: dict[str, list[str]] = {}
+    for finding in sorted(result.findings, key=lambda f: f.observation.time):
+        by_session.setdefault(result.belongs[finding.id], []).append(finding.id)
+    return json.dumps(
+        {
+            "ruleset": result.ruleset,
+            "sessions": [session_document(s, by_session.get(s.id, []), result.explanations.get(s.id)) for s in result.sessions],
+            "findings": [finding_document(finding) for finding in result.findings],
+            "coverage": coverage_document(result.coverage),
+        },
+        ensure_ascii=True,  # surrogate escapes of bytes that were not UTF-8 have to survive any encoding of stdout
+        indent=2,
+    )
+
+
+def session_document(session: Session, findings: Sequence[str], explanation: str | None = None) -> dict[str, Any]:
+    """Return a session as the JSON object of `--json`."""
+    return {
+        "id": session.id,
+        "service": session.service,
+        "service_name": session.service_name,
+        "client": {"ip": session.client, "user": session.user, "device": session.device},
+        "network": session.network,
+        "started": stamp(session.started),
+        "ended": stamp(session.ended),
+        "stage": session.stage.word,
+        "basis": session.basis.value,
+        "verdict": session.verdict.value,
+        "severity": session.severity.word,
+        "reason": session.reason,
+        "identity": explanation,
+        "searches": searches_document(session),
+        "uploads": session.uploads,
+        "attempts": session.attempts,
+        "findings": list(findings),
+        "names": list(session.names),
+        "bytes_up": session.bytes_up,
+        "bytes_down": session.bytes_down,
+    }
+
+
+def searches_document(session: Session) -> dict[str, int | None]:
+    """Return the count of searches. Nothing is estimated yet: what no record proves stays null, never zero."""
+    return {"at_least": session.searches, "estimate": None, "low": session.searches, "high": None}
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Return a finding as the JSON object of `--json`."""
+    seen = finding.observation
+    origin: dict[str, Any] = {"path": finding.origin.path}
+    if finding.origin.frame is not None:
+        origin["frame"] = finding.origin.frame
+    else:
+        origin["offset"] = finding.origin.offset
+    return {
+        "id": finding.id,
+        "time": stamp(seen.time),
+        "time_text": seen.time_text,
+        "kind": seen.kind,
+        "service": finding.service,
+        "indicator": finding.indicator,
+        "stage": finding.stage.word,
+        "basis": finding.basis.value,
+        "client": {"ip": seen.client, "port": seen.client_port, "user": seen.user, "claimed_user": seen.claimed_user},
+        "server": {"ip": seen.server, "port": seen.server_port},
+        "name": finding.name,
+        "url": seen.url,
+        "method": seen.method,
+        "status": seen.status,
+        "action": seen.action,
+        "source": origin,
+        "sha256": finding.sha256,
+        "parser": finding.parser,
+    }
+
+
+def coverage_document(coverage: Sequence[Coverage]) -> dict[str, Any]:
+    """Return what was read, and what could not be, as the JSON object of `--json`."""
+    unreadable: Counter[str] = Counter()
+    for one in coverage:
+        unreadable.update(one.unreadable)
+    return {
+        "inputs": [input_document(one) for one in coverage],
+        "unreadable": {kind: unreadable.get(kind, 0) for kind in ("ech", "doh", "dot", "relay", "vpn", "tor")},
+    }
+
+
+def input_document(one: Coverage) -> dict[str, Any]:
+    """Return one input's coverage."""
+    return {
+        "path": one.path,
+        "sha256": one.sha256,
+        "format": one.format,
+        "detection": one.sure,
+        "bytes": one.bytes,
+        "records": one.records,
+        "parsed": one.parsed,
+        "unparsed": one.unparsed,
+        "sampled": one.sampled,
+        "first": stamp(one.first),
+        "last": stamp(one.last),
+        "complete": one.complete,
+        "notes": one.notes,
+        "unparsed_examples": one.examples,
+    }
+
+
+CSV_COLUMNS = (
+    "session", "service", "verdict", "stage", "basis", "severity", "ip", "user", "device", "network", "started", "ended",
+    "searches_at_least", "uploads", "attempts", "records", "names", "reason",
+)  # fmt: skip
+
+
+def as_csv(result: Result) -> str:
+    """Return the sessions as a table. Names are defanged, and no cell begins so that a spreadsheet would compute it."""
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(CSV_COLUMNS)
+    for s in result.sessions:
+        row = (
+            s.id, s.service, s.verdict.value, s.stage.word, s.basis.value, s.severity.word, s.client, s.user, s.device, s.network,
+            stamp(s.started), stamp(s.ended), s.searches, s.uploads, s.attempts, s.findings,
+            " ".join(map(defang, s.names)), s.reason,
+        )  # fmt: skip
+        table.writerow([_inert(cell) for cell in row])
+    return out.getvalue()
+
+
+def _inert(cell: object) -> str:
+    text = "" if cell is None else str(cell)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
