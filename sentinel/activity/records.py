@@ -51,7 +51,7 @@ class Session:
     service_name: str
     category: str
     client: str | None  # an IP address
-    user: str | None
+    user: str | None  # the one authenticated user; None also when there were several
     device: str | None
     network: str | None  # the policy's name for the client's network
     started: datetime
@@ -64,8 +64,9 @@ class Session:
     attempts: int = 0  # accesses that were refused
     searches: int = 0  # records that prove a search
     uploads: int = 0
-    findings: tuple[str, ...] = ()  # ids, in order of event time
+    findings: int = 0  # how many; the findings themselves name their session in the store
     names: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()  # every authenticated user that the records name
     bytes_up: int | None = None
     bytes_down: int | None = None
     open: bool = True

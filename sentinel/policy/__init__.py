@@ -1,0 +1,1 @@
+"""What the department allows: networks by name, sanctioned services, and the verdict on a session."""

@@ -1,0 +1,261 @@
+"""Folds findings into sessions: the findings of one client on one service with no gap between neighbours above a limit.
+
+Findings may come in any order. Two of the same client and service belong together when a chain of findings joins them, each
+step at most the gap; that is a property of the set, so the sessions are the same whatever order it was read in. A late
+finding may therefore widen a session, or join two into one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sentinel.activity.records import Alert, Finding, Session
+from sentinel.activity.wording import closed_text, escalated_text, opened_text
+from sentinel.policy.policy import Policy
+from sentinel.terms import Basis, Severity, Stage, Verdict
+
+GAP = timedelta(minutes=30)
+REMEMBERED = timedelta(hours=24)
+"""How long after its end a closed session can still be joined by a late finding."""
+
+CAPS = {Stage.LOOKUP: Severity.LOW, Stage.CONTACT: Severity.MEDIUM, Stage.VISIT: Severity.MEDIUM}
+"""The most that a stage is worth. A look-up is what browsers do for a link on a page, so it never rings loudly."""
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What folding needs to know of a service."""
+
+    name: str
+    category: str
+    severity: Severity
+
+
+@dataclass(slots=True)
+class Changes:
+    """What folding a batch of findings did. `merged` maps the id of a session that is no more to the one that took it over."""
+
+    belongs: dict[str, str] = field(default_factory=dict)  # finding id -> session id
+    sessions: dict[str, Session] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
+
+
+def digest(*parts: str) -> str:
+    """Return 32 hex digits that depend on nothing but *parts*."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def client_key(finding: Finding) -> str:
+    """Return who a finding is about: the address, else the user, else the device, else the log that could not say."""
+    seen = finding.observation
+    return seen.client or seen.user or seen.device or f"unknown in {finding.origin.path}"
+
+
+class Sessions:
+    """The sessions that a new finding may still belong to."""
+
+    def __init__(
+        self, services: Mapping[str, ServiceFacts], policy: Policy, *, gap: timedelta = GAP, forget: bool = True
+    ) -> None:
+        """Start with none. With *forget*, sessions that closed `REMEMBERED` ago go; a replay keeps all until it ends."""
+        self._services = services
+        self._policy = policy
+        self._gap = gap
+        self._forget = forget
+        self._known: dict[Key, list[Session]] = {}
+
+    def restore(self, key: str, session: Session) -> None:
+        """Take up a session that the store kept."""
+        self._known.setdefault((key, session.service), []).append(session)
+
+    def reload(self, services: Mapping[str, ServiceFacts], policy: Policy) -> None:
+        """Judge from here on by other rules and another policy; sessions that stand keep their findings."""
+        self._services, self._policy = services, policy
+
+    def fold(self, findings: Iterable[tuple[Finding, bool, bool]], now: datetime) -> Changes:
+        """Fold findings, each with whether it proves a search and an upload, and say what changed.
+
+        One alert a session at the most: a batch that holds query, handshake and request tells of the highest stage only.
+        """
+        changes = Changes()
+        before: dict[str, Session | None] = {}
+        for finding, search, upload in findings:
+            old, session = self._place(finding, search, upload, changes)
+            before.setdefault(session.id, old)
+            changes.belongs[finding.id] = session.id
+            changes.sessions[session.id] = session
+        for finding_id, session_id in changes.belongs.items():
+            changes.belongs[finding_id] = changes.merged.get(session_id, session_id)
+        for session_id, session in changes.sessions.items():
+            if session_id not in changes.merged:
+                changes.alerts.extend(_raised(before.get(session_id), session, now))
+        return changes
+
+    def close(self, watermark: datetime, now: datetime) -> Changes:
+        """Close the sessions whose last finding lies more than the gap before *watermark*, an event time."""
+        changes = Changes()
+        for key, sessions in list(self._known.items()):
+            for index, session in enumerate(sessions):
+                if session.open and session.ended + self._gap < watermark:
+                    closed = replace(session, open=False)
+                    sessions[index] = changes.sessions[closed.id] = closed
+                    changes.alerts.append(_alert("closed", closed, now, closed_text(closed)))
+            if self._forget:
+                kept = [session for session in sessions if session.open or session.ended + REMEMBERED > watermark]
+                if kept:
+                    self._known[key] = kept
+                else:
+                    del self._known[key]
+        return changes
+
+    def _place(self, finding: Finding, search: bool, upload: bool, changes: Changes) -> tuple[Session | None, Session]:
+        key = (client_key(finding), finding.service)
+        sessions = self._known.setdefault(key, [])
+        time = finding.observation.time
+        near = [s for s in sessions if s.started - self._gap <= time <= s.ended + self._gap]
+        first, *others = sorted(near, key=lambda s: s.started) or [None]
+        base = first or self._opened(key, finding)
+        for other in others:
+            base = _joined(base, other)
+            changes.merged[other.id] = base.id
+        for gone, into in changes.merged.items():
+            if into in changes.merged:
+                changes.merged[gone] = changes.merged[into]
+        session = self._judged(_with(base, finding, search, upload))
+        taken = {s.id for s in near}
+        self._known[key] = [s for s in sessions if s.id not in taken] + [session]
+        return first, session
+
+    def _opened(self, key: Key, finding: Finding) -> Session:
+        seen, service = finding.observation, self._services[finding.service]
+        return Session(
+            id="se_" + digest(*key, finding.id),
+            service=finding.service,
+            service_name=service.name,
+            category=service.category,
+            client=seen.client,
+            user=None,
+            device=seen.device,
+            network=self._policy.network(seen.client),
+            started=seen.time,
+            ended=seen.time,
+            stage=finding.stage,
+            basis=finding.basis,
+            severity=Severity.INFO,
+            verdict=Verdict.UNSANCTIONED,
+            reason="",
+        )
+
+    def _judged(self, session: Session) -> Session:
+        """Set what policy and the ladder say of a session as it now stands."""
+        verdict, why = self._policy.judge(session.service, session.category, session.network)
+        severity = min(self._services[session.service].severity, CAPS.get(session.stage, Severity.CRITICAL))
+        if verdict is not Verdict.UNSANCTIONED:
+            severity = Severity.INFO
+        return replace(session, verdict=verdict, severity=severity, reason=f"{why}; {_how_known(session)}")
+
+
+def _how_known(session: Session) -> str:
+    said = _stage_known(session)
+    if len(session.users) > 1:
+        return f"{said}; {len(session.users)} users at this address, so it cannot be told whose it was"
+    return said
+
+
+def _stage_known(session: Session) -> str:
+    if session.attempts and session.attempts == session.findings:
+        return "every access was refused, so nothing was reached"
+    if session.stage is Stage.LOOKUP:
+        return "only the name was looked up, as browsers also do for a link that nobody opened"
+    if session.stage is Stage.CONTACT:
+        return "a connection was made, as browsers also do ahead of a click; no request was seen"
+    known = "a record says so" if session.basis is Basis.OBSERVED else "inferred from the host or from sizes"
+    return f"stage {session.stage.word}: {known}"
+
+
+def _with(session: Session, finding: Finding, search: bool, upload: bool) -> Session:
+    seen = finding.observation
+    stage, basis = max((session.stage, session.basis), (finding.stage, finding.basis), key=_rank)
+    users = tuple(sorted({*session.users, seen.user} if seen.user else session.users))
+    reopened = not session.open
+    return replace(
+        session,
+        user=_only(users),
+        users=users,
+        device=session.device or seen.device,
+        started=min(session.started, seen.time),
+        ended=max(session.ended, seen.time),
+        stage=stage,
+        basis=basis,
+        attempts=session.attempts + (not finding.reached),
+        searches=session.searches + search,
+        uploads=session.uploads + upload,
+        findings=session.findings + 1,
+        names=tuple(sorted({*session.names, finding.name})),
+        bytes_up=_sum(session.bytes_up, seen.bytes_up),
+        bytes_down=_sum(session.bytes_down, seen.bytes_down),
+        open=True,
+        revision=session.revision + reopened,
+    )
+
+
+def _joined(one: Session, other: Session) -> Session:
+    stage, basis = max((one.stage, one.basis), (other.stage, other.basis), key=_rank)
+    users = tuple(sorted({*one.users, *other.users}))
+    return replace(
+        one,
+        user=_only(users),
+        users=users,
+        device=one.device or other.device,
+        started=min(one.started, other.started),
+        ended=max(one.ended, other.ended),
+        stage=stage,
+        basis=basis,
+        attempts=one.attempts + other.attempts,
+        searches=one.searches + other.searches,
+        uploads=one.uploads + other.uploads,
+        findings=one.findings + other.findings,
+        names=tuple(sorted({*one.names, *other.names})),
+        bytes_up=_sum(one.bytes_up, other.bytes_up),
+        bytes_down=_sum(one.bytes_down, other.bytes_down),
+        revision=max(one.revision, other.revision),
+    )
+
+
+def _only(users: tuple[str, ...]) -> str | None:
+    """Return the user when there is just one. Several at one address: what was done is nobody's in particular."""
+    return users[0] if len(users) == 1 else None
+
+
+def _rank(known: tuple[Stage, Basis]) -> tuple[Stage, bool]:
+    return known[0], known[1] is Basis.OBSERVED
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
+
+
+def _raised(old: Session | None, session: Session, now: datetime) -> list[Alert]:
+    if old is None:
+        return [_alert("opened", session, now, opened_text(session))]
+    if session.stage > old.stage:
+        return [_alert("escalated", session, now, escalated_text(session, old.stage))]
+    return []
+
+
+def _alert(kind: str, session: Session, now: datetime, text: str) -> Alert:
+    mark = {"opened": "", "escalated": session.stage.word, "closed": str(session.revision)}[kind]
+    return Alert(
+        id="al_" + digest(session.id, kind, mark),
+        kind=kind,  # type: ignore[arg-type]
+        created=now,
+        severity=session.severity,
+        session=session,
+        text=text,
+    )

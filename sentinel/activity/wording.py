@@ -1,0 +1,67 @@
+"""What an alert says to people: one sentence, host names defanged so that a preview never causes the look-up it reports."""
+
+from __future__ import annotations
+
+from sentinel.activity.records import Session
+from sentinel.terms import Basis, Stage, Verdict
+
+DID = {
+    Stage.LOOKUP: "looked up the name of",
+    Stage.CONTACT: "connected to",
+    Stage.VISIT: "visited",
+    Stage.LOGIN: "logged in to",
+    Stage.UPLOAD: "uploaded a photo to",
+    Stage.SEARCH: "ran a face search on",
+    Stage.RESULT: "viewed face-search results on",
+}
+
+
+def defang(host: str) -> str:
+    """Return a host name that no mail client or chat turns into a link: `app.clearview[.]ai`."""
+    head, dot, last = host.rpartition(".")
+    return f"{head}[.]{last}" if dot else host
+
+
+def printable(text: str) -> str:
+    """Return *text* without control characters: what came off the wire must not steer a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def who(session: Session) -> str:
+    """Return who a session is about, as far as the records say."""
+    named = [printable(part) for part in (session.user, session.device, session.client) if part]
+    client = f"{named[0]} ({', '.join(named[1:])})" if len(named) > 1 else (named or ["an unknown client"])[0]
+    return f"{client} in {session.network}" if session.network else client
+
+
+def opened_text(session: Session) -> str:
+    """Say that a session began, and how far it got."""
+    return f"{who(session)} {_did(session)}{_names(session)}: {_judged(session)}"
+
+
+def escalated_text(session: Session, before: Stage) -> str:
+    """Say that a session went further than it was known to."""
+    return f"{who(session)} {_did(session)}{_names(session)}, after {before.word}: {_judged(session)}"
+
+
+def closed_text(session: Session) -> str:
+    """Sum a session up."""
+    counts = [f"{session.findings} records"]
+    counts += [f"at least {session.searches} searches"] if session.searches else []
+    counts += [f"{session.attempts} refused"] if session.attempts else []
+    return f"{who(session)} {_did(session)}{_names(session)}; session over with {', '.join(counts)}: {_judged(session)}"
+
+
+def _did(session: Session) -> str:
+    if session.attempts and session.attempts == session.findings:
+        return f"was refused access to {session.service_name}"
+    hedge = "probably " if session.basis is Basis.INFERRED else ""
+    return f"{hedge}{DID[session.stage]} {session.service_name}"
+
+
+def _names(session: Session) -> str:
+    return f" ({', '.join(defang(printable(name)) for name in session.names[:3])})" if session.names else ""
+
+
+def _judged(session: Session) -> str:
+    return session.verdict.value if session.verdict is not Verdict.UNSANCTIONED else f"unsanctioned, {session.severity.word}"
