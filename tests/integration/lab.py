@@ -20,6 +20,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -374,7 +375,7 @@ def squid(names: Sequence[str], *, blocked: Sequence[str] = ()) -> Iterator[Prox
 
 @dataclass(frozen=True)
 class SyslogServer:
-    """rsyslog with a port for each transport."""
+    """A syslog server with a port for each transport."""
 
     ports: dict[str, int]
     certificate: Certificate
@@ -428,6 +429,42 @@ def rsyslog(directory: Path, ports: dict[str, int] | None = None) -> Iterator[Sy
     ]
     (directory / "rsyslog.conf").write_text("\n".join(lines) + "\n")
     command = [unconfined("rsyslogd", directory), "-n", "-f", directory / "rsyslog.conf", "-i", directory / "pid"]
+    with running(command, directory, lambda: listens(ports["tcp"]) and listens(ports["tls"])):
+        yield SyslogServer(ports, files, directory)
+
+
+@contextlib.contextmanager
+def syslog_ng(directory: Path) -> Iterator[SyslogServer]:
+    """Run syslog-ng, receiving over `tcp` and `tls` as its `syslog()` driver does; otherwise like `rsyslog`.
+
+    Debian takes it for a rival of rsyslog, so that `tests/run` unpacks it below the virtual environment.
+    """
+    unpacked = Path(sys.prefix) / "debian"
+    if not (unpacked / "usr/sbin/syslog-ng").exists():
+        pytest.skip("syslog-ng is not unpacked; tests/run gets it from Debian")
+    directory.mkdir()
+    ports = {transport: free_port() for transport in ("tcp", "tls")}
+    files = certificate(directory, [])
+    keys = f'tls(key-file("{files.key}") cert-file("{files.certificate}") peer-verify(optional-untrusted))'
+    fields = "pri=$PRI timestamp=$ISODATE host=$HOST app=$PROGRAM msgid=$MSGID data=$SDATA msg=$MSG"
+    lines = [
+        "@version: 3.38",
+        "options { keep-hostname(yes); use-dns(no); log-msg-size(65536); frac-digits(3); };",
+        *(
+            f'source {transport} {{ syslog(ip("{LOCALHOST}") port({port}) transport("{transport}") '
+            f"{keys if transport == 'tls' else ''}); }};\n"
+            f'destination {transport} {{ file("{directory / transport}.log" template("$(format-json {fields})\\n")); }};\n'
+            f"log {{ source({transport}); destination({transport}); }};"
+            for transport, port in ports.items()
+        ),
+    ]
+    (directory / "syslog-ng.conf").write_text("\n".join(lines) + "\n")
+    libraries = unpacked / "usr/lib/syslog-ng"
+    command = [
+        *("env", f"LD_LIBRARY_PATH={libraries}", unpacked / "usr/sbin/syslog-ng", "--foreground"),
+        *(f"--module-path={libraries / '3.38'}", f"--cfgfile={directory / 'syslog-ng.conf'}", "--no-caps"),
+        *(f"--persist-file={directory / 'persist'}", f"--control={directory / 'control'}", f"--pidfile={directory / 'pid'}"),
+    ]
     with running(command, directory, lambda: listens(ports["tcp"]) and listens(ports["tls"])):
         yield SyslogServer(ports, files, directory)
 
