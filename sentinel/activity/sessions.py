@@ -52,9 +52,14 @@ def digest(*parts: str) -> str:
 
 
 def client_key(finding: Finding) -> str:
-    """Return who a finding is about: the address, else the user, else the device, else the log that could not say."""
+    """Return who a finding is about: the address, else the user, else the device; those that say none of it are kept together."""
     seen = finding.observation
-    return seen.client or seen.user or seen.device or f"unknown in {finding.origin.path}"
+    return seen.client or seen.user or seen.device or "unknown"
+
+
+def session_key(session: Session) -> str:
+    """Return the same for a session that the store kept; see `client_key`."""
+    return session.client or (session.users[0] if session.users else None) or session.device or "unknown"
 
 
 class Sessions:
@@ -73,10 +78,6 @@ class Sessions:
     def restore(self, key: str, session: Session) -> None:
         """Take up a session that the store kept."""
         self._known.setdefault((key, session.service), []).append(session)
-
-    def reload(self, services: Mapping[str, ServiceFacts], policy: Policy) -> None:
-        """Judge from here on by other rules and another policy; sessions that stand keep their findings."""
-        self._services, self._policy = services, policy
 
     def fold(self, findings: Iterable[tuple[Finding, bool, bool]], now: datetime) -> Changes:
         """Fold findings, each with whether it proves a search and an upload, and say what changed.
@@ -184,6 +185,8 @@ def _with(session: Session, finding: Finding, search: bool, upload: bool) -> Ses
     stage, basis = max((session.stage, session.basis), (finding.stage, finding.basis), key=_rank)
     users = tuple(sorted({*session.users, seen.user} if seen.user else session.users))
     reopened = not session.open
+    # A service that is polled for its result shows one search as many requests: together they prove one.
+    proves_one = int(finding.stage is Stage.SEARCH and finding.basis is Basis.OBSERVED)
     return replace(
         session,
         user=_only(users),
@@ -194,7 +197,7 @@ def _with(session: Session, finding: Finding, search: bool, upload: bool) -> Ses
         stage=stage,
         basis=basis,
         attempts=session.attempts + (not finding.reached),
-        searches=session.searches + search,
+        searches=max(session.searches + search, proves_one),
         uploads=session.uploads + upload,
         findings=session.findings + 1,
         names=tuple(sorted({*session.names, finding.name})),

@@ -1,0 +1,1 @@
+"""What is looked for: services and their indicators, compiled into a matcher."""

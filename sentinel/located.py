@@ -1,0 +1,241 @@
+"""Reads YAML and says where each mistake lies: file, line, what is wrong, how to mend it, and all of them at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a file that a person writes. A larger one is not read."""
+
+MOST_NODES = 200_000
+"""Nodes of a document with its aliases resolved: nested aliases make a page of text into gigabytes ("billion laughs")."""
+
+M = TypeVar("M", bound=BaseModel)
+Path_ = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake. `line` counts from 1; 0 when it belongs to no line."""
+
+    file: str
+    line: int
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.what}" + (f"\n    {self.mend}" if self.mend else "")
+
+
+class Problems(Exception):
+    """A person's mistakes in a file, all that were found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep *problems*, of which there is at least one."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = list(problems)
+
+
+class Lines:
+    """On which line of a file each key and value stands."""
+
+    def __init__(self, root: yaml.Node | None) -> None:
+        """Walk the composed document once."""
+        self._lines: dict[Path_, int] = {}
+        if root is not None:
+            self._walk(root, ())
+
+    def of(self, path: Path_) -> int:
+        """Return the line of *path*, or of the nearest part above it."""
+        while path not in self._lines and path:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def _walk(self, node: yaml.Node, path: Path_) -> None:
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*path, key.value)
+                self._lines[inner] = key.start_mark.line + 1
+                self._walk(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self._walk(value, (*path, index))
+
+
+def load(path: Path) -> tuple[Any, Lines]:
+    """Read a YAML file without running anything in it.
+
+    Raises:
+        Problems: It cannot be read, is no YAML, gives a key twice, or grows beyond measure.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise Problems(
+            [Problem(name, 0, f"cannot be read: {error.strerror}", "Check the path and the permissions.")]
+        ) from error
+    if len(data) > LARGEST:
+        raise Problems([Problem(name, 0, f"is larger than {LARGEST} bytes", "Is it the right file?")])
+    try:
+        root = yaml.compose(data, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise Problems(
+            [Problem(name, mark.line + 1 if mark else 0, f"no YAML: {what}", "Check the indentation and quotes.")]
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise Problems([Problem(name, 0, f"no YAML: {error}", "Save it as UTF-8 text, and nest it less.")]) from error
+    if root is None:
+        return {}, Lines(None)
+    problems = list(_oversized(root, name)) or list(_twice(root, name))
+    if problems:
+        raise Problems(problems)
+    return _tree(root, name), Lines(root)
+
+
+def validate(model: type[M], path: Path) -> M:
+    """Read *path* and return it as *model*.
+
+    Raises:
+        Problems: Every mistake in it.
+    """
+    tree, lines = load(path)
+    return validated(model, tree, lines, str(path))
+
+
+def validated(model: type[M], tree: Any, lines: Lines, name: str) -> M:
+    """Return what `load` gave as *model*.
+
+    Raises:
+        Problems: Every mistake in it.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise Problems([_problem(model, tree, lines, name, dict(one)) for one in error.errors(include_url=False)]) from error
+
+
+def _tree(root: yaml.Node, name: str) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(root)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise Problems(
+            [Problem(name, mark.line + 1 if mark else 0, f"no YAML: {error}", "Write plain values only.")]
+        ) from error
+
+
+def _twice(node: yaml.Node, name: str) -> Iterator[Problem]:
+    """Yield a problem for each key that a mapping gives twice; PyYAML would silently keep the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                yield Problem(name, line, "a key is a single word", "Write key: value.")
+                continue
+            if key.value in seen:
+                yield Problem(
+                    name, line, f"the key {key.value!r} is given twice", f"Line {seen[key.value]} has it already; keep one."
+                )
+            seen.setdefault(key.value, line)
+            yield from _twice(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _twice(value, name)
+
+
+def _oversized(root: yaml.Node, name: str) -> Iterator[Problem]:
+    left = MOST_NODES
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        left -= 1
+        if left < 0:
+            yield Problem(name, 1, "grows beyond measure when its aliases are resolved", "Write it out without nested aliases.")
+            return
+        if isinstance(node, yaml.MappingNode):
+            todo += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += node.value
+
+
+def _problem(model: type[BaseModel], tree: Any, lines: Lines, name: str, error: dict[str, Any]) -> Problem:
+    path = _real(tree, error["loc"])
+    line = lines.of(path)
+    where = f" in {_worded(path[:-1])}" if len(path) > 1 else ""
+    last = error["loc"][-1] if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        known = _siblings(model, error["loc"][:-1])
+        close = difflib.get_close_matches(str(last), known, n=1)
+        mend = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(sorted(known))}." if known else "Remove it."
+        return Problem(name, line, f"unknown key {last!r}{where}", mend)
+    if error["type"] == "missing":
+        return Problem(name, line, f"the key {last!r} is missing{where}", "Add it.")
+    what = str(error["msg"]).removeprefix("Value error, ")
+    subject = f"{_worded(path)}: " if path else ""
+    return Problem(
+        name, line, f"{subject}{what}", "" if error["type"] == "value_error" else f"It says {_short(error.get('input'))}."
+    )
+
+
+def _real(tree: Any, loc: Sequence[int | str]) -> Path_:
+    """Return the part of a pydantic location that is in the file: unions add the name of the branch they took."""
+    path: list[int | str] = []
+    here = tree
+    for part in loc[:-1] if loc else ():
+        if isinstance(here, dict) and part in here or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            path.append(part)
+            here = here[part]
+    return (*path, loc[-1]) if loc else ()
+
+
+def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Return the keys that a location's model knows, as far as it can be followed."""
+    found: set[str] = set()
+    todo: list[Any] = [model]
+    for part in loc:
+        todo = [inner for one in todo for inner in _fields(one, part)]
+    for one in todo:
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            found |= {field.alias or key for key, field in one.model_fields.items()}
+    return sorted(found)
+
+
+def _fields(one: Any, part: int | str) -> list[Any]:
+    if isinstance(one, type) and issubclass(one, BaseModel):
+        field = one.model_fields.get(str(part))
+        return _models(field.annotation) if field else [one]  # a union's branch name: stay
+    return [one]
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Return the models inside an annotation such as `list[A | B] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
+
+
+def _worded(path: Sequence[int | str]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return f"'{text}'"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

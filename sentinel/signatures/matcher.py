@@ -1,0 +1,209 @@
+"""Finds the records that can matter in a buffer, and says exactly what an observation matches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import hyperscan
+
+from sentinel.observation import Observation
+from sentinel.signatures.catalog import Catalog
+from sentinel.signatures.service import Indicator, Service
+from sentinel.signatures.spelling import needles
+from sentinel.terms import Basis, Stage
+
+LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})
+UNRESERVED = re.compile(r"%(2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AaFf]|7[0-9AaEe])", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an observation says of one service."""
+
+    service: Service
+    indicator: str
+    stage: Stage
+    basis: Basis
+    name: str
+    reached: bool
+    counts_search: bool = False
+    counts_upload: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """The indicators that hang on one host name."""
+
+    domains: list[tuple[Service, Indicator]] = field(default_factory=list)  # it and everything below
+    hosts: list[tuple[Service, Indicator]] = field(default_factory=list)  # it alone
+    patterns: list[tuple[Service, Indicator]] = field(default_factory=list)  # one label above it
+    urls: list[tuple[Service, Indicator]] = field(default_factory=list)
+    mails: list[tuple[Service, Indicator]] = field(default_factory=list)
+
+
+class Matcher:
+    """A catalog, compiled."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        """Index the indicators by host name; the scanners are compiled when a spelling is first met."""
+        self._known: dict[str, _Known] = {}
+        self._names: set[str] = set()
+        self._paths: set[str] = set()
+        self._scanners: dict[tuple[str, tuple[bytes, ...]], hyperscan.Database] = {}
+        self._ends: list[int] = []
+        for service in catalog.services.values():
+            for indicator in service.indicators:
+                self._add(service, indicator)
+        self._names = {name for name in self._names if not any(parent in self._names for parent in _parents(name))}
+
+    def scan(self, data: memoryview, spelling: str, header_starts: tuple[bytes, ...] = ()) -> list[int]:
+        """Return the offsets just behind each needle in *data*, rising: a superset of all that could match.
+
+        *header_starts* are found at the beginning of a record only.
+        """
+        if not len(data):
+            return []
+        key = (spelling, header_starts)
+        scanner = self._scanners.get(key)
+        if scanner is None:
+            scanner = self._scanners[key] = self._compiled(spelling, header_starts)
+        self._ends = []
+        scanner.scan(data, match_event_handler=self._hit)
+        return sorted(set(self._ends))
+
+    def match(self, seen: Observation) -> list[Match]:
+        """Return at most one match a service: the one that proves the highest stage."""
+        best: dict[str, Match] = {}
+        for name in (seen.name, *seen.names):
+            for match in self._matches(name, seen) if name else ():
+                held = best.get(match.service.id)
+                if held is None or _rank(match) > _rank(held):
+                    best[match.service.id] = match
+        return list(best.values())
+
+    def _hit(self, _id: int, _begin: int, end: int, _flags: int, _context: object) -> None:
+        self._ends.append(end)
+
+    def _compiled(self, spelling: str, header_starts: tuple[bytes, ...]) -> hyperscan.Database:
+        wanted = needles(sorted(self._names), sorted(self._paths), spelling)
+        caseless = hyperscan.HS_FLAG_CASELESS
+        expressions = wanted + [b"^" + re.escape(start) for start in header_starts]
+        flags = [caseless] * len(wanted) + [hyperscan.HS_FLAG_MULTILINE] * len(header_starts)
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        # An empty rule set still has to scan: this needle cannot occur in a record.
+        database.compile(
+            expressions=expressions or [rb"\n\n\n\n\x00"], flags=flags or [0], ids=list(range(max(1, len(expressions))))
+        )
+        return database
+
+    def _add(self, service: Service, indicator: Indicator) -> None:
+        entry = (service, indicator)
+        if indicator.domain:
+            self._at(indicator.domain).domains.append(entry)
+        elif indicator.host:
+            self._at(indicator.host).hosts.append(entry)
+        elif indicator.host_pattern:
+            self._at(indicator.host_pattern.partition(".")[2]).patterns.append(entry)
+            self._names.add(max(indicator.host_pattern.split("*"), key=len).lstrip("."))
+        elif indicator.url:
+            self._known.setdefault(indicator.url.host, _Known()).urls.append(entry)
+            if indicator.url.shared:
+                self._paths.add(indicator.url.path or "")
+            else:
+                self._names.add(indicator.url.host)
+        elif indicator.mail_from:
+            self._at(indicator.mail_from).mails.append(entry)
+
+    def _at(self, host: str) -> _Known:
+        self._names.add(host)
+        return self._known.setdefault(host, _Known())
+
+    def _matches(self, name: str, seen: Observation) -> Iterator[Match]:
+        here = name
+        while True:
+            known = self._known.get(here)
+            if known is not None:
+                yield from self._proved(known, here, name, seen)
+            _label, dot, here = here.partition(".")
+            if not dot:
+                return
+
+    def _proved(self, known: _Known, here: str, name: str, seen: Observation) -> Iterator[Match]:
+        if seen.kind == "mail":
+            for service, indicator in known.mails:
+                yield Match(service, indicator.label, Stage.of(indicator.stage), Basis.INFERRED, name, reached=True)
+            return
+        entries = list(known.domains)
+        if here == name:
+            entries += known.hosts
+        label, _dot, rest = name.partition(".")
+        if rest == here:
+            entries += [entry for entry in known.patterns if _fits(entry[1].host_pattern or "", label)]
+        for service, indicator in entries:
+            yield _by_host(service, indicator, name, seen)
+        if here == name and seen.kind == "http_request" and name == seen.name:
+            for service, indicator in known.urls:
+                if _requested(indicator, seen):
+                    yield _by_url(service, indicator, name, seen)
+
+
+def _by_host(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
+    reached = seen.action not in ("blocked", "challenged")
+    if seen.kind in LOOKUPS or not reached:
+        return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached)
+    stage = Stage.of(indicator.stage)
+    basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED if stage <= Stage.CONTACT else Basis.INFERRED
+    if seen.kind == "http_request" and stage <= Stage.VISIT:
+        stage, basis = Stage.VISIT, Basis.OBSERVED
+    return Match(service, indicator.label, stage, basis, name, reached)
+
+
+def _by_url(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
+    if seen.action in ("blocked", "challenged"):
+        return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached=False)
+    if seen.status is not None and seen.status >= 400:  # the service refused it: a request was made, nothing was done
+        return Match(service, indicator.label, Stage.VISIT, Basis.OBSERVED, name, reached=True)
+    stage = max(Stage.of(indicator.stage), Stage.VISIT)
+    basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED
+    counts = basis is Basis.OBSERVED
+    return Match(
+        service,
+        indicator.label,
+        stage,
+        basis,
+        name,
+        reached=True,
+        counts_search=counts and stage is Stage.SEARCH and not indicator.polled,
+        counts_upload=counts and stage is Stage.UPLOAD,
+    )
+
+
+def _requested(indicator: Indicator, seen: Observation) -> bool:
+    url = indicator.url
+    if url is None or seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
+        return False
+    # RFC 3986, 6.2.2.2: an escaped letter is the letter. On a shared host the path is the needle, and is taken as it stands.
+    path = seen.path if url.shared else UNRESERVED.sub(lambda found: chr(int(found[1], 16)), seen.path)
+    if url.query and url.query not in (seen.query or "").split("&"):
+        return False
+    if url.path is not None:
+        return path == url.path or (url.shared and path.startswith(url.path + "/"))
+    return re.match(url.path_regex or "", path, re.ASCII) is not None
+
+
+def _fits(pattern: str, label: str) -> bool:
+    before, _star, after = pattern.partition(".")[0].partition("*")
+    return len(label) > len(before) + len(after) and label.startswith(before) and label.endswith(after)
+
+
+def _rank(match: Match) -> tuple[bool, Stage, bool, bool]:
+    return match.reached, match.stage, match.basis is Basis.OBSERVED, match.indicator.startswith("url")
+
+
+def _parents(name: str) -> Iterator[str]:
+    _label, dot, rest = name.partition(".")
+    while dot:
+        yield rest
+        _label, dot, rest = rest.partition(".")

@@ -1,0 +1,91 @@
+"""Runs the cases that service files bring, through the matcher that live traffic meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from sentinel.observation import Observation, host_of
+from sentinel.signatures.catalog import Catalog
+from sentinel.signatures.matcher import Matcher
+from sentinel.signatures.service import Case
+
+SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How many cases there were, how many of them negative, and which failed."""
+
+    cases: int
+    negative: int
+    failures: list[str]
+
+
+def run_tests(catalog: Catalog) -> Report:
+    """Run every case of every service."""
+    failed = failures_of(catalog)
+    all_tests = [service.tests for service in catalog.services.values()]
+    negative = sum(len(tests.no_match) for tests in all_tests)
+    return Report(
+        cases=negative + sum(len(tests.match) for tests in all_tests),
+        negative=negative,
+        failures=[f"{service}: {failure}" for service, failures in failed.items() for failure in failures],
+    )
+
+
+def failures_of(catalog: Catalog) -> dict[str, list[str]]:
+    """Return the cases that fail, by the id of their service."""
+    matcher = Matcher(catalog)
+    failed: dict[str, list[str]] = {}
+    for service in catalog.services.values():
+        found = list(_failures(matcher, service.id, service.tests.match, service.tests.no_match))
+        if found:
+            failed[service.id] = found
+    return failed
+
+
+def _failures(matcher: Matcher, service: str, match: list[Case], no_match: list[Case]) -> Iterator[str]:
+    for case in match:
+        stages = [m.stage.word for m in matcher.match(observed(case)) if m.service.id == service]
+        said = case.model_dump(exclude_none=True)
+        if not stages:
+            yield f"the case {said} does not match"
+        elif case.stage and stages != [case.stage]:
+            yield f"the case {said} gives the stage {stages[0]}"
+        elif not scanned(matcher, case):
+            yield f"the case {said} matches, but the scanner does not find it"
+    for case in no_match:
+        if any(m.service.id == service for m in matcher.match(observed(case))):
+            yield f"the case {case.model_dump(exclude_none=True)} matches, and must not"
+
+
+def scanned(matcher: Matcher, case: Case) -> bool:
+    """Return whether the scanner finds the case's own text."""
+    text = case.dns or case.sni or case.connect or case.url or case.mail_from or ""
+    return bool(matcher.scan(memoryview(text.encode()), "plain"))
+
+
+def observed(case: Case) -> Observation:
+    """Return the observation that a case stands for."""
+    if case.dns is not None:
+        return Observation(time=SOME_TIME, kind="dns_query", name=case.dns)
+    if case.sni is not None:
+        return Observation(time=SOME_TIME, kind="tls_client_hello", name=case.sni)
+    if case.connect is not None:
+        return Observation(time=SOME_TIME, kind="proxy_connect", name=host_of(case.connect))
+    if case.mail_from is not None:
+        return Observation(time=SOME_TIME, kind="mail", name=case.mail_from.rpartition("@")[2])
+    method, _space, url = (case.url or "").rpartition(" ")
+    parts = urlsplit(url)
+    return Observation(
+        time=SOME_TIME,
+        kind="http_request",
+        name=parts.hostname,
+        method=method or "GET",
+        url=url,
+        path=parts.path or "/",
+        query=parts.query or None,
+    )

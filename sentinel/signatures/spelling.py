@@ -1,0 +1,26 @@
+"""How a host name may stand in a record, as needles for the scanner.
+
+The needles of a spelling find a superset of what the exact match accepts after the format has read the record: never less.
+"""
+
+from __future__ import annotations
+
+import re
+
+LDH = rb"2[de]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9a]"
+"""Hex codes of the characters of a host name: letters, digits, hyphen, dot, underscore."""
+
+ESCAPES = {
+    "plain": [],
+    # No JSON writer escapes these, but a reader has to accept it: such a record is a candidate whatever it spells.
+    "json": [rb"\\u00(?:" + LDH + rb")"],
+    "zeek": [rb"\\x(?:" + LDH + rb")"],
+}
+
+
+def needles(names: list[str], paths: list[str], spelling: str) -> list[bytes]:
+    """Return regular expressions, to be matched in any ASCII case, for *names* (hosts) and *paths* (literal) in a spelling."""
+    slash = rb"\\?/" if spelling == "json" else b"/"
+    found = [re.escape(name).encode() for name in names]
+    found += [slash.join(re.escape(part).encode() for part in path.split("/")) for path in paths]
+    return found + ESCAPES[spelling]

@@ -1,0 +1,146 @@
+"""The matcher: what an observation matches, what it proves, and that the scanner misses nothing of it."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinel.observation import Observation
+from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.signatures.matcher import Matcher
+from sentinel.terms import Basis, Stage
+
+CATALOG = load_catalog([builtin_rules()])
+MATCHER = Matcher(CATALOG)
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def match(kind="dns_query", **seen):
+    return {m.service.id: m for m in MATCHER.match(Observation(time=TIME, kind=kind, **seen))}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notclearview.ai",
+        "clearview.ai.example.com",
+        "clearview.airlines.example",
+        "clearview",
+        "ai",
+        "",
+        "clearvıew.ai",  # a dotless i
+        "pimeyes.com.example.net",
+        "xpimeyes.com",
+        "faceche\u212a.id",  # the Kelvin sign, which str.lower() makes a k
+        "facecheck.id\u3002example",
+        "jsc.pimeyes.community",
+        "huggingface.co",
+        "t.me",
+    ],
+)
+def test_a_name_that_only_looks_alike_matches_nothing(name):
+    """A false accusation harms a person: names match on label boundaries only."""
+    assert match(name=name) == {}
+
+
+@pytest.mark.parametrize("name", ["clearview.ai", "APP.Clearview.AI.", "a.b.c.clearview.ai"])
+def test_a_name_matches_itself_and_all_below_in_any_case(name):
+    """Resolvers randomise letter case (0x20), and some logs keep the final dot."""
+    assert set(match(name=name)) == {"clearview-ai"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "stage", "basis"),
+    [
+        ({"kind": "dns_query"}, Stage.LOOKUP, Basis.OBSERVED),
+        ({"kind": "process_dns"}, Stage.LOOKUP, Basis.OBSERVED),
+        ({"kind": "tls_client_hello"}, Stage.LOGIN, Basis.INFERRED),
+        ({"kind": "proxy_connect"}, Stage.LOGIN, Basis.INFERRED),
+        ({"kind": "proxy_connect", "action": "blocked"}, Stage.LOOKUP, Basis.OBSERVED),
+        ({"kind": "proxy_connect", "action": "challenged"}, Stage.LOOKUP, Basis.OBSERVED),
+        ({"kind": "http_request", "method": "POST", "path": "/api/v1/searches"}, Stage.SEARCH, Basis.OBSERVED),
+        ({"kind": "http_request", "method": "GET", "path": "/api/v1/searches"}, Stage.LOGIN, Basis.INFERRED),
+        ({"kind": "http_request", "method": "POST", "path": "/api/v1/se%61rches"}, Stage.SEARCH, Basis.OBSERVED),
+        ({"kind": "http_request", "method": "POST", "path": "/x/api/v1/searches"}, Stage.LOGIN, Basis.INFERRED),
+    ],
+)
+def test_what_an_observation_proves(seen, stage, basis):
+    """A query is never a visit, a refused access never more than an attempt, a search only its own method and path."""
+    found = match(name="app.clearview.ai", **seen)["clearview-ai"]
+    assert (found.stage, found.basis) == (stage, basis)
+
+
+def test_an_answer_of_the_service_that_refuses_proves_no_search():
+    """HTTP 401 to a POST: somebody asked, and was not let in."""
+    found = match("http_request", name="facecheck.id", method="POST", path="/api/search", status=401)
+    assert found["facecheck-id"].stage is Stage.VISIT
+
+
+def test_a_refused_access_says_that_nothing_was_reached():
+    """It is counted as an attempt, apart from visits."""
+    assert match("proxy_connect", name="pimeyes.com", action="blocked")["pimeyes"].reached is False
+
+
+def test_further_names_of_an_observation_match_too():
+    """A CNAME, or an SNI that differs from the Host header, is evidence as well."""
+    assert set(match(name="cdn.example.net", names=("pimeyes.com",))) == {"pimeyes"}
+
+
+def test_the_path_of_a_news_article_matches_nothing():
+    """Writing about a service is not using it."""
+    assert match("http_request", name="news.example", path="/clearview.ai", query="q=pimeyes.com", method="GET") == {}
+
+
+def test_what_blinds_us_is_its_own_category():
+    """It is counted in the coverage and accuses nobody."""
+    assert match("tls_client_hello", name="cloudflare-ech.com")["cloudflare-ech"].service.blinds == "ech"
+
+
+HOSTS = sorted({i.domain or i.host for s in CATALOG.services.values() for i in s.indicators if i.domain or i.host})
+names = st.builds(
+    lambda prefix, host, suffix, upper: "".join(
+        c.upper() if u else c for c, u in zip(prefix + host + suffix, upper, strict=False)
+    ),
+    st.sampled_from(["", "www.", "x", "a.b."]),
+    st.sampled_from(HOSTS),
+    st.sampled_from(["", ".", ".example", "x"]),
+    st.lists(st.booleans(), min_size=120, max_size=120),
+)
+
+
+def escaped(text, marks, template):
+    return "".join(template.format(ord(c)) if mark else c for c, mark in zip(text, marks, strict=False))
+
+
+@settings(max_examples=300)
+@given(
+    name=names,
+    marks=st.lists(st.booleans(), min_size=120, max_size=120),
+    before=st.binary(max_size=20),
+    after=st.binary(max_size=20),
+)
+def test_the_scanner_finds_every_record_that_matches(name, marks, before, after):
+    """What the scanner passes over is never parsed: it must find a superset, in every spelling."""
+    spelt = {
+        "plain": name.encode(),
+        "json": escaped(name, marks, "\\u{:04x}").encode(),
+        "zeek": escaped(name, marks, "\\x{:02x}").encode(),
+    }
+    assert json.loads(f'"{spelt["json"].decode()}"') == name
+    if match(name=name):
+        for spelling, written in spelt.items():
+            assert MATCHER.scan(memoryview(before + written + after), spelling), spelling
+
+
+def test_header_records_are_found_at_the_beginning_of_a_record_only():
+    """A new header changes what the columns mean; the same bytes inside a record do not."""
+    data = b"#fields\ta\nx #fields\tb\n#fields\tc\n"
+    assert MATCHER.scan(memoryview(data), "plain", (b"#fields",)) == [7, data.rindex(b"#fields") + 7]
+
+
+def test_an_empty_catalog_scans():
+    """A test bench with no rules still has to run."""
+    empty = Matcher(type(CATALOG)({}))
+    assert empty.scan(memoryview(b"clearview.ai\n"), "plain") == []
