@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sentinel.coverage import EXAMPLES, Coverage
 from sentinel.store import schema
@@ -22,6 +21,15 @@ from sentinel.store.codec import dumps, loads, stamp, unstamp
 
 REMEMBERED = 4096
 """Streams whose last total is remembered; those that were read longest ago go first, and have long ended."""
+
+
+# Built once: these run for every batch, and building a statement costs more than running it.
+_THIS_INPUT = schema.inputs.c.path == bindparam("b_path")
+_INPUT = select(schema.inputs.c.body).where(_THIS_INPUT)
+_CHANGED_INPUT = update(schema.inputs).where(_THIS_INPUT)
+_THIS_HOUR = (schema.coverage.c.path == bindparam("b_path")) & (schema.coverage.c.hour == bindparam("b_hour"))
+_HOUR = select(schema.coverage).where(_THIS_HOUR)
+_CHANGED_HOUR = update(schema.coverage).where(_THIS_HOUR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,9 @@ class Totals:
         """Return what came to *total* since the last commit."""
         _live, before = self._known.get(id(total), (None, None))
         if before is None:
-            return deepcopy(total)
+            return _copy(total)
         return replace(
-            deepcopy(total),
+            _copy(total),
             bytes=total.bytes - before.bytes,
             records=total.records - before.records,
             parsed=total.parsed - before.parsed,
@@ -63,7 +71,7 @@ class Totals:
     def committed(self, totals: Iterable[Coverage]) -> None:
         """Remember *totals* as they stand."""
         for total in totals:
-            self._known[id(total)] = (total, deepcopy(total))
+            self._known[id(total)] = (total, _copy(total))
             self._known.move_to_end(id(total))
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -96,16 +104,21 @@ def hours(connection: Connection, path: str | None) -> list[Hour]:
     ]
 
 
+def _copy(total: Coverage) -> Coverage:
+    return replace(total, notes=[*total.notes], examples=[*total.examples], unreadable=total.unreadable.copy())
+
+
 def _counts(text: str) -> Counter[str]:
     return Counter(json.loads(text))
 
 
 def _add_to_input(connection: Connection, fresh: Coverage) -> None:
-    table = schema.inputs
-    kept = connection.scalar(select(table.c.body).where(table.c.path == fresh.path))
-    account = _joined(loads(Coverage, kept), fresh) if kept else fresh
-    connection.execute(delete(table).where(table.c.path == fresh.path))
-    connection.execute(insert(table), {"path": fresh.path, "body": dumps(account)})
+    this = {"b_path": fresh.path}
+    kept = connection.scalar(_INPUT, this)
+    if kept is None:
+        connection.execute(insert(schema.inputs), {"path": fresh.path, "body": dumps(fresh)})
+    else:
+        connection.execute(_CHANGED_INPUT, {**this, "body": dumps(_joined(loads(Coverage, kept), fresh))})
 
 
 def _joined(kept: Coverage, fresh: Coverage) -> Coverage:
@@ -132,14 +145,15 @@ def _joined(kept: Coverage, fresh: Coverage) -> Coverage:
 
 
 def _add_to_hour(connection: Connection, fresh: Coverage, now: datetime) -> None:
-    table = schema.coverage
     hour = stamp((fresh.last or now).astimezone(UTC).replace(minute=0, second=0, microsecond=0))
-    this = (table.c.path == fresh.path, table.c.hour == hour)
-    kept = connection.execute(select(table).where(*this)).mappings().one_or_none()
-    row: dict[str, Any] = {"path": fresh.path, "hour": hour, "sampled": fresh.sampled or bool(kept and kept["sampled"])}
+    this = {"b_path": fresh.path, "b_hour": hour}
+    kept = connection.execute(_HOUR, this).mappings().one_or_none()
+    row: dict[str, Any] = {"sampled": fresh.sampled or bool(kept and kept["sampled"])}
     for name in ("bytes", "records", "parsed", "unparsed"):
         row[name] = getattr(fresh, name) + (kept[name] if kept else 0)
     unreadable = fresh.unreadable + (_counts(kept["unreadable"]) if kept else Counter())
     row["unreadable"] = json.dumps(unreadable, sort_keys=True)
-    connection.execute(delete(table).where(*this))
-    connection.execute(insert(table), row)
+    if kept is None:
+        connection.execute(insert(schema.coverage), {"path": fresh.path, "hour": hour, **row})
+    else:
+        connection.execute(_CHANGED_HOUR, {**this, **row})

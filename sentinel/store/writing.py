@@ -19,6 +19,12 @@ AT_MOST = 500
 """Values in one IN list: databases bound the number of parameters of a statement."""
 
 
+# Built once: these run for every batch, and building a statement costs more than running it.
+_THIS_POSITION = schema.positions.c.key == bindparam("b_key")
+_CHANGED_POSITION = update(schema.positions).where(_THIS_POSITION)
+_NO_POSITION = delete(schema.positions).where(_THIS_POSITION)
+
+
 def among(connection: Connection, column: Column[Any], values: Sequence[str]) -> set[str]:
     """Return which of *values* the column holds."""
     found: set[str] = set()
@@ -124,14 +130,12 @@ def _alert_row(alert: Alert, seq: int) -> dict[str, Any]:
 
 def write_positions(connection: Connection, positions: Mapping[str, Any], forget: Iterable[str]) -> None:
     """Keep how far sources have come, and drop those that nobody will ask for again."""
-    gone = {*positions, *forget}
-    if gone:
-        connection.execute(
-            delete(schema.positions).where(schema.positions.c.key == bindparam("b_key")), [{"b_key": k} for k in gone]
-        )
-    if positions:
-        rows = [{"key": key, "body": json.dumps(position, sort_keys=True)} for key, position in positions.items()]
-        connection.execute(insert(schema.positions), rows)
+    for key, position in positions.items():
+        row = {"body": json.dumps(position, sort_keys=True)}
+        if connection.execute(_CHANGED_POSITION, {"b_key": key, **row}).rowcount == 0:
+            connection.execute(insert(schema.positions), {"key": key, **row})
+    for key in forget:
+        connection.execute(_NO_POSITION, {"b_key": key})
 
 
 def write_ruleset(connection: Connection, digest: str, text: str, now: datetime) -> None:
