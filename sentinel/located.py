@@ -35,7 +35,7 @@ class Problem:
         return f"{where}: {self.what}" + (f"\n    {self.mend}" if self.mend else "")
 
 
-class Problems(Exception):
+class Problems(Exception):  # noqa: N818 - it is the mistakes that it holds, one or many
     """A person's mistakes in a file, all that were found."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -131,7 +131,8 @@ def _tree(root: yaml.Node, name: str) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(root)
-    except (yaml.YAMLError, ValueError) as error:
+    # An explicit tag on a value of another kind, such as "!!bool maybe", leaves PyYAML by whatever its lookup raises.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise Problems(
             [Problem(name, mark.line + 1 if mark else 0, f"no YAML: {error}", "Write plain values only.")]
@@ -195,9 +196,10 @@ def _problem(model: type[BaseModel], tree: Any, lines: Lines, name: str, error: 
 def _real(tree: Any, loc: Sequence[int | str]) -> Path_:
     """Return the part of a pydantic location that is in the file: unions add the name of the branch they took."""
     path: list[int | str] = []
-    here = tree
+    here: Any = tree
     for part in loc[:-1] if loc else ():
-        if isinstance(here, dict) and part in here or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+        inside_list = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if inside_list or (isinstance(here, dict) and part in here):
             path.append(part)
             here = here[part]
     return (*path, loc[-1]) if loc else ()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
 
 import hyperscan
 
-from sentinel.observation import Observation
+from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
-from sentinel.signatures.service import Indicator, Service
+from sentinel.signatures.service import Indicator, Service, Url, path_database
 from sentinel.signatures.spelling import needles
 from sentinel.terms import Basis, Stage
 
@@ -39,7 +41,7 @@ class _Known:
     domains: list[tuple[Service, Indicator]] = field(default_factory=list)  # it and everything below
     hosts: list[tuple[Service, Indicator]] = field(default_factory=list)  # it alone
     patterns: list[tuple[Service, Indicator]] = field(default_factory=list)  # one label above it
-    urls: list[tuple[Service, Indicator]] = field(default_factory=list)
+    urls: list[tuple[Service, Indicator]] = field(default_factory=list)  # on it, or on one label above it
     mails: list[tuple[Service, Indicator]] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ class Matcher:
         self._names: set[str] = set()
         self._paths: set[str] = set()
         self._scanners: dict[tuple[str, tuple[bytes, ...]], hyperscan.Database] = {}
+        self._regexes: dict[str, hyperscan.Database] = {}
         self._ends: list[int] = []
         for service in catalog.services.values():
             for indicator in service.indicators:
@@ -70,13 +73,14 @@ class Matcher:
         if scanner is None:
             scanner = self._scanners[key] = self._compiled(spelling, header_starts)
         self._ends = []
-        scanner.scan(data, match_event_handler=self._hit)
+        # Its type stub knows str and bytes; it takes any buffer, without a copy.
+        scanner.scan(cast("bytes", data), match_event_handler=self._hit)
         return sorted(set(self._ends))
 
     def match(self, seen: Observation) -> list[Match]:
         """Return at most one match a service: the one that proves the highest stage."""
         best: dict[str, Match] = {}
-        for name in (seen.name, *seen.names):
+        for name in dict.fromkeys((seen.name, *seen.names, _host_of_url(seen.url))):
             for match in self._matches(name, seen) if name else ():
                 held = best.get(match.service.id)
                 if held is None or _rank(match) > _rank(held):
@@ -105,16 +109,27 @@ class Matcher:
         elif indicator.host:
             self._at(indicator.host).hosts.append(entry)
         elif indicator.host_pattern:
-            self._at(indicator.host_pattern.partition(".")[2]).patterns.append(entry)
-            self._names.add(max(indicator.host_pattern.split("*"), key=len).lstrip("."))
+            self._below(indicator.host_pattern).patterns.append(entry)
         elif indicator.url:
-            self._known.setdefault(indicator.url.host, _Known()).urls.append(entry)
-            if indicator.url.shared:
-                self._paths.add(indicator.url.path or "")
-            else:
-                self._names.add(indicator.url.host)
+            self._add_url(indicator.url, entry)
         elif indicator.mail_from:
             self._at(indicator.mail_from).mails.append(entry)
+
+    def _add_url(self, url: Url, entry: tuple[Service, Indicator]) -> None:
+        if url.path_regex:
+            self._regexes[url.path_regex] = path_database(url.path_regex)
+        if url.host_pattern:
+            self._below(url.host_pattern).urls.append(entry)
+        elif url.shared:
+            self._known.setdefault(url.host or "", _Known()).urls.append(entry)
+            self._paths.add(url.path or "")
+        else:
+            self._at(url.host or "").urls.append(entry)
+
+    def _below(self, pattern: str) -> _Known:
+        # Behind the star stand a rest of the label and the host: "-face-search.hf.space" is rarer than "hf.space".
+        self._names.add(pattern.partition("*")[2].lstrip("."))
+        return self._known.setdefault(pattern.partition(".")[2], _Known())
 
     def _at(self, host: str) -> _Known:
         self._names.add(host)
@@ -133,7 +148,7 @@ class Matcher:
     def _proved(self, known: _Known, here: str, name: str, seen: Observation) -> Iterator[Match]:
         if seen.kind == "mail":
             for service, indicator in known.mails:
-                yield Match(service, indicator.label, Stage.of(indicator.stage), Basis.INFERRED, name, reached=True)
+                yield _by_mail(service, indicator, name, seen)
             return
         entries = list(known.domains)
         if here == name:
@@ -143,10 +158,33 @@ class Matcher:
             entries += [entry for entry in known.patterns if _fits(entry[1].host_pattern or "", label)]
         for service, indicator in entries:
             yield _by_host(service, indicator, name, seen)
-        if here == name and seen.kind == "http_request" and name == seen.name:
+        if seen.kind == "http_request" and name in (seen.name, _host_of_url(seen.url)):
             for service, indicator in known.urls:
-                if _requested(indicator, seen):
+                on_host = here == name if indicator.url and indicator.url.host else rest == here
+                if on_host and self._requested(indicator.url, label, seen):
                     yield _by_url(service, indicator, name, seen)
+
+    def _requested(self, url: Url | None, label: str, seen: Observation) -> bool:
+        if url is None or seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
+            return False
+        if url.host_pattern and not _fits(url.host_pattern, label):
+            return False
+        if url.query and url.query not in (seen.query or "").split("&"):
+            return False
+        # RFC 3986, 6.2.2.2: an escaped letter is the letter. On a shared host the path is the needle, taken as it stands.
+        path = seen.path if url.shared else UNRESERVED.sub(lambda found: chr(int(found[1], 16)), seen.path)
+        if url.path is not None:
+            return path == url.path or (url.shared and path.startswith(url.path + "/"))
+        found: list[int] = []
+        text = path.encode(errors="backslashreplace")  # a path may hold the surrogates of bytes that are no UTF-8
+        self._regexes[url.path_regex or ""].scan(text, match_event_handler=lambda *_hit: found.append(1))
+        return bool(found)
+
+
+def _by_mail(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
+    if seen.action in ("blocked", "challenged"):  # the gateway kept it: nobody read it
+        return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached=False)
+    return Match(service, indicator.label, Stage.of(indicator.stage), Basis.INFERRED, name, reached=True)
 
 
 def _by_host(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
@@ -155,7 +193,8 @@ def _by_host(service: Service, indicator: Indicator, name: str, seen: Observatio
         return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached)
     stage = Stage.of(indicator.stage)
     basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED if stage <= Stage.CONTACT else Basis.INFERRED
-    if seen.kind == "http_request" and stage <= Stage.VISIT:
+    refused = seen.status is not None and seen.status >= 400  # by the service: asked for, and no more
+    if seen.kind == "http_request" and (stage <= Stage.VISIT or refused):
         stage, basis = Stage.VISIT, Basis.OBSERVED
     return Match(service, indicator.label, stage, basis, name, reached)
 
@@ -180,17 +219,13 @@ def _by_url(service: Service, indicator: Indicator, name: str, seen: Observation
     )
 
 
-def _requested(indicator: Indicator, seen: Observation) -> bool:
-    url = indicator.url
-    if url is None or seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
-        return False
-    # RFC 3986, 6.2.2.2: an escaped letter is the letter. On a shared host the path is the needle, and is taken as it stands.
-    path = seen.path if url.shared else UNRESERVED.sub(lambda found: chr(int(found[1], 16)), seen.path)
-    if url.query and url.query not in (seen.query or "").split("&"):
-        return False
-    if url.path is not None:
-        return path == url.path or (url.shared and path.startswith(url.path + "/"))
-    return re.match(url.path_regex or "", path, re.ASCII) is not None
+def _host_of_url(url: str | None) -> str | None:
+    if url is None or "//" not in url:
+        return None
+    try:
+        return host_of(urlsplit(url).netloc)
+    except ValueError:  # what a client asks for, "http://[" too, is the client's to choose
+        return None
 
 
 def _fits(pattern: str, label: str) -> bool:

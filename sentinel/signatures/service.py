@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
+import hyperscan
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sentinel.observation import host_name
@@ -24,20 +24,41 @@ def _host(text: str) -> str:
     return host_name(text) or text
 
 
-def _linear(pattern: str) -> str:
-    """Accept a regular expression that is anchored and cannot backtrack without bound."""
-    if not (pattern.startswith("^")):
-        raise ValueError("a path_regex begins with ^: it is matched from the path's first character")
-    if re.search(r"\\[1-9]|\(\?[=!<]|[*+}]\)?[*+{]|\)[*+{]", pattern):
-        raise ValueError("no look-around, back-reference or repeated group: matching must take linear time")
-    try:
-        re.compile(pattern, re.ASCII)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+def _host_pattern(text: str) -> str:
+    pattern = host_name(text) or ""
+    first, _dot, rest = pattern.partition(".")
+    if first.count("*") != 1 or first == "*" or not is_host_name(rest):
+        raise ValueError("a host_pattern has one * and at least one more character in its first label, and a host after it")
     return pattern
 
 
+def _linear(pattern: str) -> str:
+    """Accept a regular expression that is anchored and that Hyperscan compiles: it cannot backtrack."""
+    if not pattern.startswith("^"):
+        raise ValueError("a path_regex begins with ^: it is matched from the path's first character")
+    try:
+        path_database(pattern)
+    except hyperscan.error as error:
+        raise ValueError(f"no regular expression that can be matched in linear time: {error}") from None
+    return pattern
+
+
+def path_database(pattern: str) -> hyperscan.Database:
+    """Return *pattern*, which begins with ^, compiled by Hyperscan: its time is linear in the path, whoever chose the path.
+
+    Raises:
+        hyperscan.error: It is no pattern, or needs look-around or back-references.
+    """
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    # "^/a|/b" would anchor its first branch only.
+    anchored = b"^(?:" + pattern.removeprefix("^").encode() + b")"
+    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
+    database.compile(expressions=[anchored], ids=[0], flags=[flags])
+    return database
+
+
 Host = Annotated[str, AfterValidator(_host)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 
 
 class _Model(BaseModel):
@@ -47,7 +68,8 @@ class _Model(BaseModel):
 class Url(_Model):
     """A request: host, and path or path_regex, where the method and the query matter only if they are given."""
 
-    host: Host
+    host: Host | None = None
+    host_pattern: HostPattern | None = None
     method: str | list[str] | None = None
     path: str | None = Field(None, pattern=r"^/")
     path_regex: Annotated[str, AfterValidator(_linear)] | None = None
@@ -55,7 +77,11 @@ class Url(_Model):
     shared: bool = Field(False, description="The host serves much else: the path is what is looked for, never the host.")
 
     @model_validator(mode="after")
-    def _has_one_path(self) -> Url:
+    def _has_one_host_and_path(self) -> Url:
+        if (self.host is None) == (self.host_pattern is None):
+            raise ValueError("a url has either a host or a host_pattern")
+        if self.shared and self.host is None:
+            raise ValueError("a url on a shared host names that host")
         if (self.path is None) == (self.path_regex is None):
             raise ValueError("a url has either a path or a path_regex")
         if self.shared and self.path is None:
@@ -73,7 +99,7 @@ class Indicator(_Model):
 
     domain: Host | None = None
     host: Host | None = None
-    host_pattern: str | None = Field(None, description="One * in the first label, such as jsc*.pimeyes.com.")
+    host_pattern: HostPattern | None = Field(None, description="One * in the first label, such as jsc*.pimeyes.com.")
     url: Url | None = None
     mail_from: Host | None = None
     android: str | None = None
@@ -92,12 +118,6 @@ class Indicator(_Model):
         ]
         if len(given) != 1:
             raise ValueError("an indicator is one of domain, host, host_pattern, url, mail_from, android, ios")
-        if self.host_pattern is not None:
-            first, dot, rest = self.host_pattern.partition(".")
-            if first.count("*") != 1 or first == "*" or not dot or not is_host_name(rest):
-                raise ValueError(
-                    "a host_pattern has one * and at least one more character in its first label, and a host after it"
-                )
         return self
 
     @property
@@ -105,7 +125,7 @@ class Indicator(_Model):
         """The indicator as a person would say it."""
         if self.url:
             methods = "|".join(sorted(self.url.methods)) or "any"
-            return f"url {methods} {self.url.host}{self.url.path or ' ' + str(self.url.path_regex)}"
+            return f"url {methods} {self.url.host or self.url.host_pattern}{self.url.path or ' ' + str(self.url.path_regex)}"
         kind = next(
             k for k in ("domain", "host", "host_pattern", "mail_from", "android", "ios") if getattr(self, k) is not None
         )
@@ -160,8 +180,8 @@ class Service(_Model):
     confidence: Literal["confirmed", "reported", "inferred"] = "confirmed"
     blinds: Blinds | None = Field(None, description="What a visibility service hides traffic by.")
     references: list[str] = Field(default_factory=list)
-    valid_from: date | None = None
-    valid_until: date | None = None
+    valid_from: date | None = Field(None, description="When the service began, as far as known. It bounds no match.")
+    valid_until: date | None = Field(None, description="When it ended, as far as known. A match after it is still a match.")
     note: str | None = None
     indicators: list[Indicator] = Field(default_factory=list)
     activity: Activity | None = None

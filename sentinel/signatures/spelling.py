@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-LDH = rb"2[de]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9a]"
-"""Hex codes of the characters of a host name: letters, digits, hyphen, dot, underscore."""
+LDH = rb"2[d-f]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9a]"
+"""Hex codes of the characters of a host name: letters, digits, hyphen, dot, underscore; and of the slash in a path."""
 
 ESCAPES = {
     "plain": [],

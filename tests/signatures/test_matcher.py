@@ -78,6 +78,39 @@ def test_an_answer_of_the_service_that_refuses_proves_no_search():
     assert found["facecheck-id"].stage is Stage.VISIT
 
 
+@pytest.mark.parametrize(("host", "path"), [("app.clearview.ai", "/api/v1/searches"), ("jsc7.pimeyes.com", "/get_results")])
+def test_a_refusal_outweighs_what_the_host_alone_suggests(host, path):
+    """The guess made from a host name gives way to a record that says how the request ended."""
+    (found,) = match("http_request", name=host, method="POST", path=path, status=401).values()
+    assert (found.stage, found.basis) == (Stage.VISIT, Basis.OBSERVED)
+
+
+def test_a_request_to_any_server_of_a_pattern_proves_its_stage():
+    """PimEyes numbers its result servers; the two that were seen are not all."""
+    found = match("http_request", name="jsc7.pimeyes.com", method="POST", path="/get_results")["pimeyes"]
+    assert (found.stage, found.basis) == (Stage.RESULT, Basis.OBSERVED)
+
+
+def test_the_host_of_the_url_counts_where_the_record_names_no_other():
+    """Some proxies write the host in the URL alone."""
+    seen = {"url": "https://PimEyes.com:443/api/search/new", "path": "/api/search/new", "method": "POST"}
+    assert match("http_request", **seen)["pimeyes"].counts_search
+    assert match("http_request", url="http://[", path="/", method="GET") == {}
+
+
+def test_a_mail_that_the_gateway_kept_was_read_by_nobody():
+    """An invitation that never arrived is no log-in."""
+    found = match("mail", name="clearview.ai", action="blocked")["clearview-ai"]
+    assert (found.stage, found.reached) == (Stage.LOOKUP, False)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/searches\udc80", "/api/v1/\ud800", "\x00", "/api/v1/searches\n/x"])
+def test_any_path_is_matched_without_a_crash(path):
+    """Log bytes that are no UTF-8 reach the matcher as surrogates."""
+    found = match("http_request", name="app.clearview.ai", method="POST", path=path)["clearview-ai"]
+    assert found.stage is Stage.LOGIN
+
+
 def test_a_refused_access_says_that_nothing_was_reached():
     """It is counted as an attempt, apart from visits."""
     assert match("proxy_connect", name="pimeyes.com", action="blocked")["pimeyes"].reached is False
