@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from sentinel.observation import Observation
@@ -25,6 +25,9 @@ class Clock(Protocol):
 
     def without_year(self, month: int, day: int, hour: int, minute: int, second: int, microsecond: int = 0) -> datetime:
         """Return the UTC time of a date that carries no year."""
+
+    def undated(self) -> datetime:
+        """Return what stands for the UTC time of a record that carries none at all."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,11 @@ class LogFormat:
     read_header: Callable[[bytes, tuple[str, ...]], tuple[str, ...]] | None = None
     version: int = 1
     tested_with: str = field(default="samples only")
+
+
+def cleaned(record: bytes) -> bytes:
+    """Return a record without what is not its own: a byte order mark, padding with NULs, the CR of a CRLF line end."""
+    return record.removeprefix(b"\xef\xbb\xbf").strip(b"\0").removesuffix(b"\r")
 
 
 def as_text(record: bytes) -> str:
