@@ -1,0 +1,1 @@
+"""Packets taken apart: bytes in, observations out; nothing is opened and no clock is read."""

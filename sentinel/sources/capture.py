@@ -1,0 +1,214 @@
+"""Capture files as a source: plain or compressed, still being written or cut, one or several that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sentinel.packets.capture import CaptureParser, is_capture
+from sentinel.packets.decoder import Decoder
+from sentinel.packets.seen import Seen
+from sentinel.packets.wire import Undecodable
+from sentinel.sources.batch import Loss
+from sentinel.sources.unpack import COMPRESSED, Damaged, Readable, chunks, kind_of
+
+__all__ = ["CaptureReader", "Seen", "in_order", "looks_like_capture"]
+
+HEAD = 512
+STANDARD_INPUT = "-"
+
+
+class _Counted:
+    """A binary file that can be looked into (standard input cannot go back), counted and hashed as it is read."""
+
+    def __init__(self, file: Readable, *, digest: bool = False) -> None:
+        self._file = file
+        self._hash = hashlib.sha256() if digest else None
+        self._head = b""
+        self.count = 0
+
+    def head(self) -> bytes:
+        """Return the first bytes; `read` returns them once more."""
+        while len(self._head) < HEAD and (piece := self._take(HEAD - len(self._head))):
+            self._head += piece
+        return self._head
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        return self._take(size)
+
+    def sha256(self) -> str | None:
+        """Return the digest of the whole file, what was not read so far included; None unless it was asked for."""
+        if self._hash is None:
+            return None
+        while self._take(COMPRESSED):
+            pass
+        return self._hash.hexdigest()
+
+    def _take(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self.count += len(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
+        return piece
+
+
+class CaptureReader:
+    """Reads one capture. The attributes say how far it has come; they are final when `seen` has ended.
+
+    packets: how many were read. bytes: read, after decompression. stored_read: read, as they are stored.
+    first, last: the times (UTC) of the earliest and the latest packet; None without packets.
+    losses: what could not be read. sha256: of the file as it is stored; None unless asked for.
+    """
+
+    def __init__(self, path: str | Path, decoder: Decoder | None = None, *, digest: bool = False) -> None:
+        """Prepare to read; nothing is opened yet.
+
+        Args:
+            path: The capture; "-" is standard input.
+            decoder: The one that read the captures before this, whose streams may go on here. Who gives one calls its `finish`
+                after the last capture; without one, `seen` does that itself.
+            digest: Take the file's SHA-256.
+        """
+        self.path = str(path)
+        self.decoder = decoder or Decoder()
+        self.losses: list[Loss] = []
+        self.packets = 0
+        self.bytes = 0
+        self.stored_read = 0
+        self.sha256: str | None = None
+        self._finishes = decoder is None
+        self._digest = digest
+        self._earliest: int | None = None
+        self._latest: int | None = None
+
+    @property
+    def first(self) -> datetime | None:
+        """The earliest packet's time in UTC."""
+        return _utc(self._earliest)
+
+    @property
+    def last(self) -> datetime | None:
+        """The latest packet's time in UTC."""
+        return _utc(self._latest)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was lost."""
+        return not self.losses
+
+    @property
+    def loss(self) -> str | None:
+        """What could not be read, in a sentence; None when all was read."""
+        return "; ".join(f"offset {one.offset}: {one.reason}" for one in self.losses) or None
+
+    def seen(self) -> Iterator[list[Seen]]:
+        """Yield what the packets show, in their order, a list for each megabyte or so; many are empty.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        parser = CaptureParser()
+        with _opened(self.path) as opened:
+            file = _Counted(opened, digest=self._digest)
+            try:
+                for chunk in chunks(file, kind_of(file.head())):
+                    self.bytes += len(chunk)
+                    found = self._decode(parser, chunk)
+                    self.stored_read = file.count
+                    yield found
+                self._lost(parser.offset, None, parser.finish())
+            except (Damaged, Undecodable) as error:
+                self._lost(parser.offset, None, str(error))
+            self.sha256 = file.sha256()
+            self.stored_read = file.count
+        if parser.dropped:
+            self._lost(parser.offset, 0, f"the capturing machine dropped {parser.dropped} packets")
+        if parser.untimed:
+            self._lost(parser.offset, 0, f"{parser.untimed} packets carry no time and were given that of the packet before")
+        if self._finishes:
+            yield self.decoder.finish()
+
+    def _decode(self, parser: CaptureParser, chunk: bytes) -> list[Seen]:
+        decode, frame = self.decoder.packet, self.packets
+        earliest, latest = self._earliest, self._latest
+        found: list[Seen] = []
+        try:
+            for time, linktype, data, original in parser.feed(chunk):
+                frame += 1
+                if latest is None or earliest is None:
+                    earliest = latest = time
+                elif time > latest:
+                    latest = time
+                elif time < earliest:
+                    earliest = time
+                seen = decode(time, linktype, data, original, frame)
+                if seen:
+                    found += seen
+        except Undecodable as error:
+            # What came before the damage was read, and is given out like the rest.
+            self._lost(parser.offset, None, str(error))
+            parser.stop()
+        self.packets, self._earliest, self._latest = frame, earliest, latest
+        return found
+
+    def _lost(self, offset: int, length: int | None, reason: str | None) -> None:
+        if reason is not None:
+            self.losses.append(Loss(offset, length, reason))
+
+
+def looks_like_capture(path: str | Path) -> bool:
+    """Return whether a file is a capture, compressed or not, by its first bytes.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with Path(path).open("rb") as opened:
+        file = _Counted(opened)
+        kind = kind_of(file.head())
+        if kind in ("zip", "tar"):
+            return False
+        try:
+            return is_capture(next(chunks(file, kind), b""))
+        except Damaged:
+            return False
+
+
+def in_order(paths: Sequence[str | Path]) -> list[str]:
+    """Return captures in the order of their first packets, as a rotating `tcpdump -C` or `-G` wrote them.
+
+    One without packets comes first; standard input comes last, for it can be read only once.
+
+    Raises:
+        OSError: One of the files cannot be opened.
+    """
+    return sorted((str(path) for path in paths), key=lambda path: (path == STANDARD_INPUT, _first_time(path), path))
+
+
+def _first_time(path: str) -> int:
+    if path == STANDARD_INPUT:
+        return 0
+    parser = CaptureParser()
+    with Path(path).open("rb") as opened:
+        file = _Counted(opened)
+        try:
+            for chunk in chunks(file, kind_of(file.head())):
+                for record in parser.feed(chunk):
+                    return record[0]
+        except (Damaged, Undecodable):
+            pass  # told when the file is read
+    return 0
+
+
+def _opened(path: str) -> AbstractContextManager[Readable]:
+    return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb")
+
+
+def _utc(nanoseconds: int | None) -> datetime | None:
+    return None if nanoseconds is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
