@@ -7,6 +7,7 @@ from typing import Any
 
 from sentinel.activity.records import Origin
 from sentinel.observation import Observation, ip_address
+from sentinel.schemas.text import present
 
 DNS = frozenset({"dns_query", "dns_answer", "process_dns"})
 HELLOS = frozenset({"tls_client_hello", "quic_client_hello"})
@@ -40,7 +41,7 @@ def document(seen: Observation, origin: Origin) -> dict[str, Any]:
         doc["destination"]["domain"] = seen.name
     if seen.names:
         doc["sentinel"]["names"] = list(seen.names)
-    return _present(doc)
+    return present(doc)
 
 
 def _dns(seen: Observation) -> dict[str, Any]:
@@ -54,13 +55,3 @@ def _dns(seen: Observation) -> dict[str, Any]:
 
 def _outcome(seen: Observation) -> str | None:
     return {"allowed": "success", "blocked": "failure", "challenged": "failure"}.get(seen.action or "")
-
-
-def _present(value: dict[str, Any]) -> dict[str, Any]:
-    """Return *value* without the fields that nothing is known of."""
-    kept: dict[str, Any] = {}
-    for key, inner in value.items():
-        pruned = _present(inner) if isinstance(inner, dict) else inner
-        if pruned is not None and pruned != {}:
-            kept[key] = pruned
-    return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -40,6 +41,7 @@ class Document:
     body: bytes
     kind: str  # the alert's kind
     severity: int  # syslog severity, 0 to 7
+    time: datetime  # of the alert, UTC
 
 
 class Sink(Protocol):
