@@ -229,6 +229,7 @@ def unbound(directory: Path, names: Sequence[str], *, options: Sequence[str] = (
         "use-syslog: no",
         "log-queries: yes",
         'module-config: "iterator"',  # without the validator no root key is needed
+        'local-zone: "." refuse',  # what is not ours it must not ask the Internet
         *options,
         *(line for name in names for line in (f'local-zone: "{name}." redirect', f'local-data: "{name}. A {LOCALHOST}"')),
         "remote-control:",
@@ -350,6 +351,7 @@ def squid(names: Sequence[str], *, blocked: Sequence[str] = ()) -> Iterator[Prox
     lines = [
         f"http_port {LOCALHOST}:{port}",
         f"hosts_file {directory / 'hosts'}",
+        f"dns_nameservers {LOCALHOST}",  # where none answers: what is not ours it must not ask the Internet
         f"access_log stdio:{log} squid",
         f"cache_log {directory / 'cache.log'}",
         f"coredump_dir {directory}",
