@@ -79,6 +79,10 @@ class Sessions:
         """Take up a session that the store kept."""
         self._known.setdefault((key, session.service), []).append(session)
 
+    def all(self) -> list[Session]:
+        """Return every session that is remembered."""
+        return [session for sessions in self._known.values() for session in sessions]
+
     def fold(self, findings: Iterable[tuple[Finding, bool, bool]], now: datetime) -> Changes:
         """Fold findings, each with whether it proves a search and an upload, and say what changed.
 

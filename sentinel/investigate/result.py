@@ -13,7 +13,7 @@ from typing import Any
 
 from sentinel.activity.records import Finding, Session
 from sentinel.activity.wording import defang
-from sentinel.engine import Coverage
+from sentinel.coverage import Coverage
 from sentinel.terms import Verdict
 
 

@@ -1,0 +1,37 @@
+"""`sentinel run`: the daemon."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+import typer
+
+from sentinel.cli.shared import Config
+from sentinel.daemon import Daemon
+
+
+def run(config: Config) -> None:
+    """Watch the configured sources and send alerts until told to stop (SIGTERM, Ctrl-C); SIGHUP reloads."""
+    set_up_logging()
+    daemon = Daemon(config)
+    daemon.take_signals()
+    raise typer.Exit(daemon.run())
+
+
+def set_up_logging() -> None:
+    """Write structured logs to standard error: lines for people on a terminal, JSON elsewhere."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if terminal else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

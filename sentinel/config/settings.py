@@ -1,0 +1,126 @@
+"""The settings model: what `sentinel run -c FILE` reads.
+
+store: /var/lib/sentinel/state.db
+timezone: America/Los_Angeles
+policy: {networks: [{name: Detective Bureau, cidr: [10.20.0.0/16]}]}
+sources:
+  - {type: file, path: /var/log/squid/access.log}
+sinks:
+  - {type: syslog, name: siem, host: siem.example, port: 6514, transport: tls, schema: cef}
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import zoneinfo
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+
+from sentinel.formats import FORMATS
+from sentinel.policy.policy import Policy
+from sentinel.sinks import KINDS
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ValueError(f"no time zone is called {name!r}; write an IANA name such as America/Los_Angeles") from None
+    return name
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"no format is called {name!r}; there are {', '.join(sorted(FORMATS))}")
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+FormatName = Annotated[str, AfterValidator(_format)]
+
+
+class FileSource(BaseModel):
+    """A log file that grows, or a glob of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["file"]
+    path: str | list[str] = Field(description="Path or glob, or several; files that appear later are followed too.")
+    format: FormatName | None = Field(None, description="The log's format; left out, it is told from the records.")
+    timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the file's `timezone` above.")
+    start: Literal["beginning", "end"] = Field("beginning", description="Where a file that was never read begins to be.")
+    poll_secs: float = Field(1.0, gt=0, le=300, description="How often a file is looked at when no event tells of it.")
+
+    def patterns(self) -> list[str]:
+        """Return the paths and globs as a list."""
+        return [self.path] if isinstance(self.path, str) else list(self.path)
+
+
+class CaptureSource(BaseModel):
+    """A capture file that is still being written, as `tcpdump -U -w` writes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["capture"]
+    path: str = Field(description="The file; it may appear later.")
+
+    def patterns(self) -> list[str]:
+        """Return the path as a list."""
+        return [self.path]
+
+
+Source = Annotated[FileSource | CaptureSource, Field(discriminator="type")]
+
+
+class Common(BaseModel):
+    """Every setting but the sinks, whose models lie beside them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: str = Field("sentinel.db", description="Path of the SQLite store, or a database URL.")
+    rules: list[Path] = Field(default_factory=list, description="Folders of service files, added to the built-in ones.")
+    builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
+    policy: Policy = Field(default_factory=Policy, description="Networks by name and sanctioned services.")
+    policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
+    timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")
+    session_gap_minutes: float = Field(30, gt=0, description="A session ends after so many minutes without a finding.")
+    sources: list[Source] = Field(min_length=1, description="What is read.")
+
+    @property
+    def gap(self) -> timedelta:
+        """The session gap as a duration."""
+        return timedelta(minutes=self.session_gap_minutes)
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Common:
+        if self.policy_file and (self.policy.networks or self.policy.sanctioned):
+            raise ValueError("both 'policy' and 'policy_file' are given; keep one")
+        return self
+
+
+def _sinks_are_named_apart(sinks: list[Any]) -> list[Any]:
+    names = [sink.name for sink in sinks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two sinks are called {twice[0]!r}; each needs a name of its own")
+    return sinks
+
+
+_Sink = Annotated[
+    functools.reduce(operator.or_, (kind.settings for kind in KINDS.values())),  # type: ignore[arg-type]
+    Field(discriminator="type"),
+]
+
+Settings = create_model(
+    "Settings",
+    __base__=Common,
+    __doc__="All of the configuration file.",
+    sinks=(
+        Annotated[list[_Sink], AfterValidator(_sinks_are_named_apart)],
+        Field(default_factory=list, description="Where alerts go."),
+    ),  # type: ignore[valid-type]
+)

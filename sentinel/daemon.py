@@ -1,0 +1,230 @@
+"""The daemon: a thread per source, one for engine and store, one per sink; signals, reload, an orderly end."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sentinel.activity.records import Alert
+from sentinel.config.checking import blind_sources
+from sentinel.config.loading import Loaded, load
+from sentinel.config.settings import CaptureSource, FileSource
+from sentinel.coverage import Coverage
+from sentinel.engine import Engine
+from sentinel.extract import Extractor, Ruling
+from sentinel.located import Problems
+from sentinel.sinks.delivery import Drain, accepts
+from sentinel.sources.batch import Batch
+from sentinel.sources.follow import Follow
+from sentinel.sources.follow_capture import FollowCapture, PacketBatch
+from sentinel.store.store import Store, url_of
+
+log = structlog.get_logger()
+
+QUEUED = 16
+"""Batches that may wait for the engine. A full queue makes a source read later; nothing is dropped."""
+
+STOP_WITHIN = 8.0
+"""Seconds in which threads have to end, so that the whole end stays below the ten that are promised."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """One configured source, and how far in event time it has come."""
+
+    name: str
+    follow: Follow | FollowCapture
+    event_time: datetime | None = None
+    coverage: Coverage | None = None  # of a capture; that of logs is the extractor's
+    idle: bool = False
+
+
+@dataclass(slots=True)
+class _Round:
+    """What runs between two (re)loads: the threads of one configuration, and the event that ends them."""
+
+    loaded: Loaded
+    stop: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
+    queue: queue.Queue[tuple[_Source, Batch | PacketBatch]] = field(default_factory=lambda: queue.Queue(QUEUED))
+    sources: list[_Source] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self, target: Callable[..., None], *args: object, name: str) -> None:
+        """Run *target* in a thread of this round."""
+        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    def end(self) -> None:
+        """Stop the threads. What still waits in the queue was not committed, so the next round reads it again."""
+        self.stop.set()
+        self.wake.set()
+        deadline = time.monotonic() + STOP_WITHIN
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("thread does not end", thread=thread.name)
+
+
+class Daemon:
+    """Runs one configuration until it is told to stop."""
+
+    def __init__(self, config: Path, *, on_alert: Callable[[Alert], None] = lambda _alert: None) -> None:
+        """Load everything; start nothing.
+
+        Raises:
+            Problems: The configuration, the rules or the policy is wrong, or no source can be read: it would watch nothing.
+        """
+        self._config = config
+        self._loaded = load(config)
+        blind = blind_sources(self._loaded.settings, config)
+        if blind:
+            raise Problems(blind)
+        self._ruling = Ruling.of(self._loaded.catalog, self._loaded.policy)
+        self._on_alert = on_alert
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._failed = False
+
+    def stop(self, *_signal: object) -> None:
+        """Ask for an orderly end: commit what is at hand, leave the rest for the next start."""
+        self._stop.set()
+
+    def ask_reload(self, *_signal: object) -> None:
+        """Ask for configuration, rules and policy to be read again, between two batches."""
+        self._reload.set()
+
+    def take_signals(self) -> None:
+        """Let SIGTERM and SIGINT stop the daemon, and SIGHUP reload it. Only from the main thread."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        signal.signal(signal.SIGHUP, self.ask_reload)
+
+    def run(self) -> int:
+        """Run until stopped; return the exit status: 1 when a source or the engine failed, so that systemd starts anew."""
+        settings = self._loaded.settings
+        store = Store.open(url_of(settings.store, self._config.resolve().parent))
+        log.info("started", config=str(self._config), services=len(self._ruling.facts), store=settings.store)
+        try:
+            while not self._stop.is_set():
+                self._one_round(store)
+        finally:
+            store.close()
+        log.info("stopped")
+        return 1 if self._failed else 0
+
+    def _one_round(self, store: Store) -> None:
+        """Run with one configuration until told to stop, or until another has been loaded."""
+        round_ = _Round(self._loaded)
+        settings = round_.loaded.settings
+        extractor = Extractor(self._ruling, zone=settings.timezone, positions=store.positions())
+        engine = Engine(extractor, store, route=self._route, gap=settings.gap)
+        try:
+            self._start_sinks(round_, store)
+            self._start_sources(round_, store)
+            log.info("watching", sources=[source.name for source in round_.sources])
+            while not self._stop.is_set():
+                if self._reload.is_set():
+                    self._reload.clear()
+                    if self._reloaded():
+                        return
+                self._step(engine, round_)
+        finally:
+            round_.end()
+
+    def _route(self, alert: Alert) -> list[str]:
+        return [sink.name for sink in self._loaded.settings.sinks if accepts(sink, alert)]
+
+    def _start_sinks(self, round_: _Round, store: Store) -> None:
+        for sink in round_.loaded.settings.sinks:
+            drain = Drain(sink, store)
+            round_.start(drain.run, round_.stop, round_.wake, name=f"sink {sink.name}")
+
+    def _start_sources(self, round_: _Round, store: Store) -> None:
+        positions = {key: kept["source"] for key, kept in store.positions().items()}
+        for one in round_.loaded.settings.sources:
+            source = self._source(one)
+            round_.sources.append(source)
+            round_.start(self._read, round_, source, positions, name=f"source {source.name}")
+
+    def _source(self, settings: FileSource | CaptureSource) -> _Source:
+        patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
+        if isinstance(settings, CaptureSource):
+            return _Source(patterns[0], FollowCapture(patterns[0]))
+        follow = Follow(
+            patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.format, zone=settings.timezone
+        )
+        return _Source(", ".join(patterns), follow)
+
+    def _read(self, round_: _Round, source: _Source, positions: dict[str, Any]) -> None:
+        try:
+            for batch in source.follow.batches(round_.stop, positions):
+                while not round_.stop.is_set():
+                    try:
+                        round_.queue.put((source, batch), timeout=0.2)
+                        break
+                    except queue.Full:
+                        continue
+        except Exception:  # going on without a source would be confidently blind
+            log.exception("source failed", source=source.name)
+            self._failed = True
+            self._stop.set()
+
+    def _step(self, engine: Engine, round_: _Round) -> None:
+        try:
+            source, batch = round_.queue.get(timeout=0.2)
+        except queue.Empty:
+            self._close(engine, round_)
+            return
+        if isinstance(batch, PacketBatch):
+            coverage = source.coverage = source.coverage or Coverage(path=batch.path, format="capture", sure=1.0, sampled=False)
+            taken = engine.take_packets(coverage, batch.seen, {batch.key: {"source": dict(batch.position)}})
+        else:
+            taken = engine.take(batch)
+            coverage = engine.extractor.coverage_of(batch.input)
+        source.idle = batch.caught_up
+        source.event_time = coverage.last or source.event_time
+        self._tell(taken.alerts, round_)
+        if round_.queue.empty():
+            self._close(engine, round_)
+
+    def _close(self, engine: Engine, round_: _Round) -> None:
+        """Close sessions by event time. A source that has read everything is at the wall clock."""
+        now = datetime.now(UTC)
+        times = [now if source.idle else source.event_time for source in round_.sources]
+        known = [time for time in times if time is not None]  # a source that never had a record holds nobody up
+        if known:
+            self._tell(engine.close(min(known)).alerts, round_)
+
+    def _tell(self, alerts: list[Alert], round_: _Round) -> None:
+        for alert in alerts:
+            log.info("alert", id=alert.id, kind=alert.kind, severity=alert.severity.word, text=alert.text)
+            self._on_alert(alert)
+        if alerts:
+            round_.wake.set()
+
+    def _reloaded(self) -> bool:
+        """Read everything again; on any mistake keep the last good set, say so, and return False."""
+        try:
+            loaded = load(self._config)
+            blind = blind_sources(loaded.settings, self._config)
+            if blind:
+                raise Problems(blind)
+            ruling = Ruling.of(loaded.catalog, loaded.policy)
+        except Problems as problems:
+            log.error("reload refused, the last good set stays", problems=[str(problem) for problem in problems.problems])
+            return False
+        before = self._ruling.catalog.digest
+        self._loaded, self._ruling = loaded, ruling
+        log.info("reloaded", services=len(ruling.facts), before=before[:12], after=ruling.catalog.digest[:12])
+        return True

@@ -1,0 +1,1 @@
+"""The bundled hour of a fictional department, and how it is played."""

@@ -1,0 +1,116 @@
+"""Takes one batch through the whole pipeline, and is the only place that knows the order.
+
+    extract findings -> fold into sessions -> raise alerts -> commit all of it with the source's position
+
+The daemon, `replay logs` and `replay pcap` all run this, so that the same input gives the same sessions whichever way it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sentinel.activity.records import Alert, Finding
+from sentinel.activity.sessions import GAP, Changes, Sessions, session_key
+from sentinel.coverage import Coverage
+from sentinel.extract import Extractor, Matched
+from sentinel.sources.batch import Batch
+from sentinel.packets.seen import Seen
+from sentinel.store.store import Step, Store
+
+Route = Callable[[Alert], Sequence[str]]
+"""Which sinks an alert goes to."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one batch came to. `merged` maps the id of a session that is no more to the one that took it over."""
+
+    findings: list[Finding] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    belongs: dict[str, str] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+
+
+class Engine:
+    """The extractor, the open sessions and the store, brought together."""
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        store: Store,
+        *,
+        route: Route = lambda _alert: (),
+        gap: timedelta = GAP,
+        keep_sessions: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take up the sessions that *store* holds.
+
+        Args:
+            extractor: Turns batches into findings.
+            store: Where everything is committed.
+            route: Which sinks an alert goes to.
+            gap: How long a session may pause.
+            keep_sessions: Never forget a closed session: a replay reads its inputs in any order.
+            now: The wall clock.
+        """
+        self.extractor = extractor
+        self._store = store
+        self._route = route
+        self._now = now
+        self._rules_kept = False
+        self.sessions = Sessions(extractor.ruling.facts, extractor.ruling.policy, gap=gap, forget=not keep_sessions)
+        for session in store.recent_sessions():
+            self.sessions.restore(session_key(session), session)
+
+    def take(self, batch: Batch) -> Taken:
+        """Take one batch of log records through everything, and commit what it yields with its position."""
+        matched, position = self.extractor.take(batch)
+        return self.commit(matched, self.extractor.coverage_of(batch.input), {batch.input.key: position})
+
+    def take_packets(self, coverage: Coverage, seen: Iterable[Seen], positions: Mapping[str, Any]) -> Taken:
+        """Take what was seen in packets through the same matching, folding and commit."""
+        return self.commit(self.extractor.take_packets(coverage, seen, self._now()), coverage, positions)
+
+    def commit(self, matched: Sequence[Matched], coverage: Coverage, positions: Mapping[str, Any]) -> Taken:
+        """Fold findings into sessions and commit them, the alerts and the positions in one transaction."""
+        fresh = self._unknown(matched)
+        changes = self.sessions.fold([(one.finding, one.search, one.upload) for one in fresh], self._now())
+        findings = [one.finding for one in fresh]
+        self._write(findings, changes, positions, [coverage])
+        return Taken(findings, changes.alerts, changes.belongs, changes.merged)
+
+    def close(self, watermark: datetime) -> Taken:
+        """Close the sessions that event time has left behind, and commit that."""
+        changes = self.sessions.close(watermark, self._now())
+        if changes.sessions:
+            self._write([], changes, {}, [])
+        return Taken(alerts=changes.alerts)
+
+    def _unknown(self, matched: Sequence[Matched]) -> list[Matched]:
+        """Return the findings that the store has not: the copy of a log that was read already must not count twice."""
+        first = {one.finding.id: one for one in matched}
+        known = self._store.known(list(first)) if first else set()
+        return [one for one in first.values() if one.finding.id not in known]
+
+    def _write(
+        self, findings: Sequence[Finding], changes: Changes, positions: Mapping[str, Any], coverage: Sequence[Coverage]
+    ) -> None:
+        catalog = self.extractor.ruling.catalog
+        keep_rules = bool(findings) and not self._rules_kept
+        self._store.commit(
+            Step(
+                findings=[(finding, changes.belongs[finding.id]) for finding in findings],
+                sessions=[session for session in changes.sessions.values() if session.id not in changes.merged],
+                alerts=changes.alerts,
+                sinks={alert.id: list(self._route(alert)) for alert in changes.alerts},
+                positions=positions,
+                coverage=coverage,
+                ruleset=(catalog.digest, catalog.canonical) if keep_rules else None,
+                merged=changes.merged,
+            )
+        )
+        self._rules_kept = self._rules_kept or keep_rules

@@ -1,0 +1,294 @@
+"""From a batch of records to findings: scan, parse the candidates, match. Nothing is kept or sent here.
+
+The engine runs this in its own thread; a replay over several cores runs one in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import stringzilla as sz
+
+from sentinel.activity.infer import by_size
+from sentinel.activity.records import Finding, Origin
+from sentinel.activity.sessions import ServiceFacts, digest
+from sentinel.coverage import Coverage
+from sentinel.formats import FORMATS
+from sentinel.formats.clock import StreamClock, zone_of
+from sentinel.formats.detect import candidates, detect
+from sentinel.formats.format import LogFormat, Malformed, Spelling
+from sentinel.formats.reader import Reader
+from sentinel.observation import Observation
+from sentinel.policy.policy import Policy
+from sentinel.signatures.catalog import Catalog, sanctioned_service
+from sentinel.signatures.matcher import Match, Matcher
+from sentinel.sources.batch import Batch, Input
+from sentinel.packets.seen import Seen
+from sentinel.terms import Severity
+
+SAMPLED_EVERY = 256 * 1024
+"""Beside the candidates, the record at each so-manieth byte of a batch is parsed, to know the time span and the unparsed share."""
+
+DETECT_FROM = 200
+"""How many records decide the format of an input."""
+
+WIDEST: Spelling = "json"
+"""How an input whose format cannot be told is scanned: with the needles of a spelling that holds the plain ones too."""
+
+PACKETS = "packets/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A finding, and what it counts for."""
+
+    finding: Finding
+    search: bool
+    upload: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The rules and the policy in force, compiled; replaced as a whole on reload."""
+
+    catalog: Catalog
+    policy: Policy
+    matcher: Matcher
+    facts: Mapping[str, ServiceFacts]
+
+    @classmethod
+    def of(cls, catalog: Catalog, policy: Policy) -> Ruling:
+        """Compile rules and policy. Sanctioned services whose hosts the policy gives become services of their own.
+
+        Raises:
+            Problems: A host of the policy is not one, or belongs to another service.
+        """
+        own = [sanctioned_service(service, name, hosts) for service, (name, hosts) in policy.own_hosts().items()]
+        full = catalog.with_services(own) if own else catalog
+        facts = {s.id: ServiceFacts(s.name, s.category, Severity.of(s.severity)) for s in full.services.values()}
+        return cls(full, policy, Matcher(full), facts)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What is kept of an input between its batches."""
+
+    coverage: Coverage
+    reader: Reader
+    format: LogFormat | None = None
+
+
+class Extractor:
+    """Turns batches into findings and keeps account of what was read."""
+
+    def __init__(
+        self,
+        ruling: Ruling,
+        *,
+        zone: str | None = None,
+        thorough: bool = False,
+        within: tuple[datetime | None, datetime | None] = (None, None),
+        positions: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start with no input read.
+
+        Args:
+            ruling: Rules and policy, compiled.
+            zone: IANA name of the zone of times that carry none; None: the machine's.
+            thorough: Parse every record instead of the candidates and a sample.
+            within: Event times (UTC), from (inclusive) and until (exclusive), outside of which findings are not of interest.
+            positions: How far each input had been read, by key, as `take` gave it.
+        """
+        self.ruling = ruling
+        self._zone = zone
+        self._thorough = thorough
+        self._since, self._until = within
+        self._positions = positions or {}
+        self._streams: dict[str, _Stream] = {}
+
+    def coverage(self) -> list[Coverage]:
+        """Return what was read of each input so far."""
+        return [stream.coverage for stream in self._streams.values()]
+
+    def coverage_of(self, source: Input) -> Coverage:
+        """Return what was read of one input so far."""
+        return self._stream(source).coverage
+
+    def take(self, batch: Batch) -> tuple[list[Matched], Mapping[str, Any]]:
+        """Return what one batch of log records yields, and the position after it."""
+        stream = self._stream(batch.input)
+        coverage = stream.coverage
+        for loss in batch.losses:
+            coverage.complete = False
+            coverage.note(f"offset {loss.offset}: {loss.reason}")
+        if stream.format is None and len(batch.data):
+            self._detect(stream, batch)
+        matched = list(self._matched(stream, batch))
+        coverage.bytes += len(batch.data)
+        coverage.records += lines_in(batch.data)
+        if batch.ends:
+            for sentence in stream.reader.assumptions():
+                coverage.note(sentence)
+        known = stream.format.name if stream.format else None
+        return matched, {"source": dict(batch.position), "reader": stream.reader.state(), "format": known}
+
+    def take_packets(self, coverage: Coverage, seen: Iterable[Seen], arrived: datetime) -> list[Matched]:
+        """Return what packets yield. Times need no zone, and every packet was decoded: nothing is sampled."""
+        matched = []
+        for one in seen:
+            coverage.saw(one.observation.time)
+            for match in self._hits(coverage, one.observation):
+                origin = Origin(path=coverage.path, frame=one.frame)
+                identity = f"{one.observation.time.isoformat()}|{one.frame}"
+                matched.append(self._finding(match, one.observation, one.packet, origin, identity, PACKETS, arrived))
+        return matched
+
+    def _stream(self, source: Input) -> _Stream:
+        stream = self._streams.get(source.key)
+        if stream is None:
+            stream = self._streams[source.key] = self._opened(source)
+        stream.coverage.path = source.path
+        return stream
+
+    def _opened(self, source: Input) -> _Stream:
+        kept = self._positions.get(source.key, {})
+        chosen = FORMATS.get(source.format or kept.get("format") or "")
+        reader = Reader(chosen, StreamClock(zone_of(source.zone or self._zone), source.modified))
+        if kept.get("reader"):
+            reader.restore(kept["reader"])
+        coverage = Coverage(path=source.path, sampled=not self._thorough)
+        if chosen:
+            coverage.format, coverage.sure = chosen.name, 1.0
+        return _Stream(coverage, reader, chosen)
+
+    def _detect(self, stream: _Stream, batch: Batch) -> None:
+        records = first_records(batch.data)
+        ranked = detect(records)
+        coverage = stream.coverage
+        if ranked:
+            stream.format, sure = ranked[0]
+            stream.reader.use(stream.format)
+            coverage.format, coverage.sure = stream.format.name, round(sure, 2)
+            coverage.notes = [note for note in coverage.notes if not note.startswith("format not understood")]
+        else:
+            maybe = ", ".join(f"{log_format.name} ({score:.0%})" for log_format, score in candidates(records)[:3])
+            coverage.note("format not understood" + (f"; closest: {maybe}" if maybe else ""))
+
+    def _matched(self, stream: _Stream, batch: Batch) -> Iterator[Matched]:
+        coverage = stream.coverage
+        for offset, record, hit in self._chosen(stream, batch.data):
+            where = batch.offset + offset
+            try:
+                observations = stream.reader.parse(record)
+            except Malformed as error:
+                coverage.refused(where, str(error))
+                if hit and not self._thorough:
+                    coverage.note(f"the record at offset {where} holds a watched name and could not be parsed: {error}")
+                continue
+            coverage.parsed += 1
+            for observation in observations:
+                coverage.saw(observation.time)
+                for match in self._hits(coverage, observation) if hit else ():
+                    origin = Origin(path=batch.input.path, offset=where)
+                    identity = f"{batch.input.key}|{where}"
+                    yield self._finding(match, observation, record, origin, identity, stream.reader.parser, batch.arrived)
+
+    def _hits(self, coverage: Coverage, seen: Observation) -> Iterator[Match]:
+        """Yield the matches that become findings. What blinds us is counted, and nothing is kept of it."""
+        if (self._since and seen.time < self._since) or (self._until and seen.time >= self._until):
+            return
+        for match in self.ruling.matcher.match(seen):
+            if match.service.category == "visibility":
+                coverage.unreadable[match.service.blinds or "other"] += 1
+            else:
+                yield match
+
+    def _finding(
+        self, match: Match, seen: Observation, raw: bytes, origin: Origin, identity: str, parser: str, arrived: datetime
+    ) -> Matched:
+        sha256 = hashlib.sha256(raw).hexdigest()
+        finding = Finding(
+            id="fi_" + digest(identity, sha256, match.service.id, seen.kind),
+            observation=seen,
+            service=match.service.id,
+            category=match.service.category,
+            indicator=match.indicator,
+            stage=match.stage,
+            basis=match.basis,
+            name=match.name,
+            origin=origin,
+            raw=bytes(raw),
+            sha256=sha256,
+            parser=parser,
+            ruleset=self.ruling.catalog.digest,
+            arrived=arrived,
+            reached=match.reached,
+        )
+        return Matched(by_size(finding, match.service), match.counts_search, match.counts_upload)
+
+    def _chosen(self, stream: _Stream, data: memoryview) -> Iterator[tuple[int, bytes, bool]]:
+        """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them."""
+        if not len(data):
+            return
+        if self._thorough:
+            for offset, record in records_in(data):
+                yield offset, record, True
+            return
+        chosen = stream.format
+        spelling, starts = (chosen.spelling, chosen.header_starts) if chosen else (WIDEST, ())
+        hits = {_start(data, end - 1) for end in self.ruling.matcher.scan(data, spelling, starts)}
+        sample = {_start(data, at) for at in (*range(0, len(data), SAMPLED_EVERY), len(data) - 1)}
+        for offset in sorted(hits | sample):
+            yield offset, _record(data, offset), offset in hits
+
+
+def lines_in(data: memoryview) -> int:
+    """Return how many records *data* holds; the last one may lack its newline."""
+    if not len(data):
+        return 0
+    return int(sz.Str(data).count("\n")) + (data[-1] != ord("\n"))
+
+
+def _start(data: memoryview, at: int) -> int:
+    """Return where the record that holds the byte *at* begins."""
+    reach = 4096
+    while True:
+        begin = max(0, at - reach)
+        found = bytes(data[begin:at]).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        if begin == 0:
+            return 0
+        reach *= 8
+
+
+def _record(data: memoryview, start: int) -> bytes:
+    """Return the record that begins at *start*, without its line end."""
+    reach = 4096
+    while True:
+        piece = bytes(data[start : start + reach])
+        end = piece.find(b"\n")
+        if end >= 0:
+            return piece[:end].removesuffix(b"\r")
+        if start + reach >= len(data):
+            return piece.removesuffix(b"\r")
+        reach *= 8
+
+
+def records_in(data: memoryview) -> Iterator[tuple[int, bytes]]:
+    """Yield every record of *data* with its offset."""
+    offset = 0
+    for line in bytes(data).split(b"\n"):
+        if offset < len(data):
+            yield offset, line.removesuffix(b"\r")
+        offset += len(line) + 1
+
+
+def first_records(data: memoryview, most: int = DETECT_FROM) -> list[bytes]:
+    """Return the first records of *data*, at the most so many."""
+    head = bytes(data[: most * 4096])
+    return [line.removesuffix(b"\r") for line in head.split(b"\n")[:most] if line]

@@ -1,0 +1,54 @@
+"""Who had an address: reads the identity files of a replay, and puts the answer beside each session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sentinel.activity.records import Session
+from sentinel.identity import Directory, NotIdentity, bindings
+from sentinel.located import Problem, Problems
+
+
+def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:
+    """Return who had which address according to *paths*, files and folders; None when none are given.
+
+    Raises:
+        Problems: A file cannot be read, or holds no identity records of a known kind.
+    """
+    if not paths:
+        return None
+    here = ZoneInfo(zone) if zone else datetime.now(UTC).astimezone().tzinfo or UTC
+    known, problems = [], []
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            try:
+                if file.is_file() or not path.is_dir():
+                    changed = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                    known += bindings(file.name, file.read_bytes(), here, changed)
+            except (OSError, NotIdentity) as error:
+                problems.append(
+                    Problem(str(file), 0, str(error), "Give a DHCP lease file, a DHCP log, or a CSV with an address column.")
+                )
+    if problems:
+        raise Problems(problems)
+    return Directory(known)
+
+
+def named(session: Session, directory: Directory) -> tuple[Session, str]:
+    """Return the session with the person or device that had the address all through it, and the explanation.
+
+    Where start and end do not agree, or nothing is certain, the session stays as it was.
+    """
+    if session.client is None:
+        return session, "cannot say: no record names the client's address"
+    first, last = directory.who(session.client, session.started), directory.who(session.client, session.ended)
+    if first.said is None or last.said is None:
+        return session, (first if first.said is None else last).explanation
+    if (first.said.user, first.said.device, first.said.mac) != (last.said.user, last.said.device, last.said.mac):
+        return session, "cannot say: the address changed hands during the session"
+    user = session.user if session.users else first.said.user
+    return replace(session, user=user, device=session.device or first.said.device), first.explanation

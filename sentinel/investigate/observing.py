@@ -1,0 +1,71 @@
+"""Everything that files and captures show, matched by a rule or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sentinel.activity.records import Origin
+from sentinel.extract import first_records, records_in
+from sentinel.formats import FORMATS
+from sentinel.formats.clock import StreamClock, zone_of
+from sentinel.formats.detect import detect
+from sentinel.formats.format import Malformed
+from sentinel.formats.reader import Reader
+from sentinel.observation import Observation
+from sentinel.packets.decoder import Decoder
+from sentinel.sources.archive import Archive, files
+from sentinel.sources.batch import Input
+from sentinel.sources.capture import CaptureReader, in_order, looks_like_capture
+
+Tell = Callable[[str], None]
+"""Told, in a sentence, what could not be read."""
+
+
+def observe_all(
+    paths: Sequence[str], *, log_format: str | None, zone: str | None, tell: Tell
+) -> Iterator[tuple[Observation, Origin]]:
+    """Yield every observation in *paths* with where it was found: logs in their order, captures by their first packets."""
+    found = files(paths)
+    captures = [path for path in found if path != "-" and looks_like_capture(path)]
+    for path in found:
+        if path not in captures:
+            yield from _of_log(path, log_format, zone, tell)
+    decoder = Decoder()
+    ordered = in_order(captures)
+    for path in ordered:
+        reader = CaptureReader(path, decoder)
+        for seen in reader.seen():
+            for one in seen:
+                yield one.observation, Origin(path=path, frame=one.frame)
+        for one in decoder.finish() if path == ordered[-1] else ():
+            yield one.observation, Origin(path=path, frame=one.frame)
+        if reader.loss:
+            tell(f"{path}: {reader.loss}")
+
+
+def _of_log(path: str, log_format: str | None, zone: str | None, tell: Tell) -> Iterator[tuple[Observation, Origin]]:
+    readers: dict[Input, Reader] = {}
+    refused: dict[str, int] = {}
+    for batch in Archive(path, format=log_format, zone=zone).batches():
+        for loss in batch.losses:
+            tell(f"{batch.input.path}: offset {loss.offset}: {loss.reason}")
+        reader = readers.get(batch.input)
+        if reader is None:
+            ranked = detect(first_records(batch.data))
+            chosen = FORMATS[log_format] if log_format else ranked[0][0] if ranked else None
+            if chosen is None and len(batch.data):
+                tell(f"{batch.input.path}: format not understood")
+            reader = readers[batch.input] = Reader(chosen, StreamClock(zone_of(zone), batch.input.modified))
+        for offset, record in records_in(batch.data):
+            try:
+                observations = reader.parse(record)
+            except Malformed:
+                refused[batch.input.path] = refused.get(batch.input.path, 0) + 1
+                continue
+            for observation in observations:
+                yield observation, Origin(path=batch.input.path, offset=batch.offset + offset)
+        if batch.ends:
+            for sentence in reader.assumptions():
+                tell(f"{batch.input.path}: {sentence}")
+    for name, count in refused.items():
+        tell(f"{name}: {count} records could not be parsed")

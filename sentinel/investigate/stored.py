@@ -1,0 +1,17 @@
+"""What a store holds, as an inquiry's result."""
+
+from __future__ import annotations
+
+from sentinel.investigate.result import Result
+from sentinel.store.store import Store
+
+
+def result_of(store: Store) -> Result:
+    """Return everything that *store* holds: sessions by start, findings by time."""
+    return Result(
+        ruleset=", ".join(store.rulesets()),
+        sessions=sorted(store.sessions(), key=lambda s: (s.started, s.service, s.id)),
+        findings=sorted(store.findings(), key=lambda f: (f.observation.time, f.id)),
+        belongs=store.belongs(),
+        coverage=store.inputs(),
+    )

@@ -1,0 +1,92 @@
+"""Follows a capture that is still being written, as `tcpdump -U -w` writes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from sentinel.packets.capture import CaptureParser
+from sentinel.packets.decoder import Decoder
+from sentinel.packets.seen import Seen
+from sentinel.packets.wire import Undecodable
+from sentinel.sources.batch import Position
+from sentinel.sources.records import CHUNK, digest_of
+
+log = structlog.get_logger()
+
+POLL_SECS = 0.1
+HEAD = 64
+"""Bytes a capture is known by: its header, and the time and beginning of its first packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketBatch:
+    """What some packets completed. `position` counts what was given out so far: decoding the same bytes gives the same again."""
+
+    key: str
+    path: str
+    seen: tuple[Seen, ...]
+    position: Position
+    caught_up: bool = False
+
+
+class FollowCapture:
+    """One capture file that grows."""
+
+    def __init__(self, path: str) -> None:
+        """Name the file; nothing is opened yet."""
+        self._path = path
+
+    def batches(self, stop: threading.Event, positions: Mapping[str, Position]) -> Iterator[PacketBatch]:
+        """Yield what packets complete, until *stop*. What *positions* say was committed is decoded again and not given out."""
+        head = self._head(stop)
+        if head is None:
+            return
+        key = "capture:" + digest_of(head)
+        done = int(positions.get(key, {}).get("given", 0))
+        given = 0
+        told = False
+        for seen in self._seen(stop):
+            fresh = tuple(one for n, one in enumerate(seen, given + 1) if n > done)
+            given += len(seen)
+            if fresh:
+                yield PacketBatch(key, self._path, fresh, {"given": given})
+            elif not seen and not told:
+                yield PacketBatch(key, self._path, (), {"given": max(given, done)}, caught_up=True)
+            told = not seen
+
+    def _seen(self, stop: threading.Event) -> Iterator[list[Seen]]:
+        """Yield what each piece of the file completes, and an empty list whenever there is nothing more for now."""
+        parser, decoder, frame = CaptureParser(), Decoder(), 0
+        with Path(self._path).open("rb") as file:
+            while not stop.is_set():
+                data = file.read(CHUNK)
+                found: list[Seen] = []
+                try:
+                    for time, linktype, packet, length in parser.feed(data) if data else ():
+                        frame += 1
+                        found += decoder.packet(time, linktype, packet, length, frame)
+                except Undecodable as error:
+                    log.error("capture is damaged, it is not read further", path=self._path, packets=frame, reason=str(error))
+                    yield found
+                    return
+                yield found
+                if not data:
+                    stop.wait(POLL_SECS)
+
+    def _head(self, stop: threading.Event) -> bytes | None:
+        """Wait until the file is there and holds the beginning of a packet; None when stopped before."""
+        while not stop.is_set():
+            try:
+                with Path(self._path).open("rb") as file:
+                    head = file.read(HEAD)
+            except OSError:
+                head = b""
+            if len(head) == HEAD:
+                return head
+            stop.wait(0.2)
+        return None
