@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal[
@@ -49,6 +50,7 @@ def host_of(authority: str) -> str | None:
     return host_name(_PORT.sub("", host))
 
 
+@lru_cache(maxsize=16384)  # a log names few addresses, and each over and over
 def ip_address(text: str | None) -> str | None:
     """Return an address in its canonical text form (RFC 5952; IPv4-mapped as IPv4, zone id dropped), None when it is none."""
     if text is None:

@@ -71,6 +71,8 @@ class StreamClock:
         self._latest = self._latest_local()
         self._last: datetime | None = None  # the record before, in local time without its zone
         self._last_utc: datetime | None = None
+        self._minute: tuple[int, int, int] | None = None  # the last one that was looked up, and its offset
+        self._offset: timedelta | None = None
         self._years: tuple[int, int] | None = None  # first and last that were inferred
         self._noted: set[str] = set()
 
@@ -192,14 +194,31 @@ class StreamClock:
         return min(possible, key=lambda date: abs(date - anchor), default=None)
 
     def _in_utc(self, naive: datetime) -> datetime:
+        minute = naive.toordinal(), naive.hour, naive.minute
+        if minute != self._minute:
+            self._minute = minute
+            self._offset = self._offset_of(naive)
+        if self._offset is None:
+            time = self._of_two(naive)
+        else:
+            time = (naive - self._offset).replace(tzinfo=UTC)
+        self._last, self._last_utc = naive, time
+        return time
+
+    def _offset_of(self, naive: datetime) -> timedelta | None:
+        """Return local time less UTC, None where the clock is set back or forth."""
+        first = naive.replace(tzinfo=self._zone)
+        offset = first.utcoffset()
+        return offset if first.replace(fold=1).utcoffset() == offset else None
+
+    def _of_two(self, naive: datetime) -> datetime:
         first = naive.replace(tzinfo=self._zone)
         time = first.astimezone(UTC)
-        again = first.replace(fold=1)
-        if again.utcoffset() != first.utcoffset() and (second := again.astimezone(UTC)) > time:
+        second = first.replace(fold=1).astimezone(UTC)
+        if second > time:
             self._noted.add("twice")
             if self._last_utc is not None and time < self._last_utc - DISORDER:
-                time = second
-        self._last, self._last_utc = naive, time
+                return second
         return time
 
 
