@@ -15,7 +15,10 @@ from sentinel.formats.format import Malformed
 AHEAD = timedelta(days=1)
 """How far a record may seem to lie after its stream was last written: clocks differ, and a zone may be wrong by hours."""
 
-HALF_A_YEAR = timedelta(days=183)
+BACK = timedelta(days=60)
+"""How far a date may lie before the one ahead of it: files are put together in the wrong order. Else it is the next year's."""
+
+YEAR = timedelta(days=366)
 
 DISORDER = timedelta(minutes=1)
 """How far threads and relays put neighbouring records out of order; a longer step back is a clock that was set back."""
@@ -32,7 +35,7 @@ def zone_of(name: str | None) -> tzinfo:
     """
     try:
         return ZoneInfo(name) if name else _machine_zone()
-    except (KeyError, OSError) as error:  # OSError: "Europe" is a folder
+    except (KeyError, ValueError, OSError) as error:  # OSError: "Europe" is a folder
         raise ValueError(f"no time zone is called {name!r}") from error
 
 
@@ -52,11 +55,11 @@ def _machine_zone() -> tzinfo:
 class StreamClock:
     """The clock of the device that wrote one stream of records.
 
-    A date without a year gets the year that brings it nearest to the record before it, and, for the first record, the
-    latest one possible; never one that puts it more than a day after the stream was last written. A stream that holds
-    several years therefore has to be probed (`learn`) before its first record is read.
+    A date without a year gets the year that lets it follow the record before it, and, for the first record, the latest
+    one possible; never one that puts it more than a day after the stream was last written. A stream that holds several
+    years therefore has to be probed (`learn`) before its first record is read.
 
-    The records need not all come by, as long as no half year lies between two that do.
+    The records need not all come by, as long as no ten months lie between two that do.
     """
 
     def __init__(self, zone: tzinfo, modified: datetime | None) -> None:
@@ -91,7 +94,8 @@ class StreamClock:
         if self._last is not None or self._latest is None or not dates:
             return
         ordinals = [month * 31 + day for month, day in dates]
-        turns = sum((before - after > 186) - (after - before > 186) for before, after in pairwise(ordinals))
+        steps = [after - before for before, after in pairwise(ordinals)]
+        turns = sum((step < -BACK.days) - (step > YEAR.days - BACK.days) for step in steps)
         last = self._nearest(*dates[-1])
         if last is not None:
             self._last = last.replace(year=last.year - turns, month=dates[0][0], day=1)
@@ -120,7 +124,7 @@ class StreamClock:
         if naive is None:
             why = "no such date" if self._last or self._latest else "no year, and nothing tells when this was written"
             raise Malformed(f"month {month}, day {day}, {hour}:{minute}:{second}: {why}")
-        if self._last is not None and naive.year < self._last.year and self._last - naive > HALF_A_YEAR:
+        if self._last is not None and naive.year < self._last.year and self._last - naive > BACK:
             self._noted.add("back")
         first, last = self._years or (naive.year, naive.year)
         self._years = min(first, naive.year), max(last, naive.year)
@@ -187,21 +191,23 @@ class StreamClock:
             return None
         time = hour, minute, second, microsecond
         same = _date(anchor.year, month, day, *time)
-        if same is not None and abs(same - anchor) < HALF_A_YEAR and (self._latest is None or same <= self._latest):
+        if same is not None and self._follows(same):
             return same
         dates = (_date(year, month, day, *time) for year in range(anchor.year - YEARS_BACK, anchor.year + YEARS_BACK + 1))
         possible = [date for date in dates if date is not None and (self._latest is None or date <= self._latest)]
-        return min(possible, key=lambda date: abs(date - anchor), default=None)
+        following = [date for date in possible if self._follows(date)]
+        return min(following or possible, key=lambda date: abs(date - anchor), default=None)
+
+    def _follows(self, date: datetime) -> bool:
+        in_time = self._latest is None or date <= self._latest
+        return in_time and self._last is not None and -BACK <= date - self._last < YEAR - BACK
 
     def _in_utc(self, naive: datetime) -> datetime:
         minute = naive.toordinal(), naive.hour, naive.minute
         if minute != self._minute:
             self._minute = minute
             self._offset = self._offset_of(naive)
-        if self._offset is None:
-            time = self._of_two(naive)
-        else:
-            time = (naive - self._offset).replace(tzinfo=UTC)
+        time = self._of_two(naive) if self._offset is None else (naive - self._offset).replace(tzinfo=UTC)
         self._last, self._last_utc = naive, time
         return time
 

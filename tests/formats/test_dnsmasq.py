@@ -28,7 +28,13 @@ def read(line: str):
 def test_a_query_in_each_form(line, port, kind):
     """Plain, extra and proto, from the file and through syslog."""
     (seen,) = read(line)
-    assert (seen.kind, seen.client, seen.client_port, seen.name, seen.query_type) == ("dns_query", "10.20.30.11", port, "pimeyes.com", kind)
+    assert (seen.kind, seen.client, seen.client_port, seen.name, seen.query_type) == (
+        "dns_query",
+        "10.20.30.11",
+        port,
+        "pimeyes.com",
+        kind,
+    )
     assert seen.time.isoformat() == "2026-11-23T06:24:43+00:00"
     assert seen.flow == (None if port is None else "7")
 
@@ -51,7 +57,13 @@ def test_a_query_in_each_form(line, port, kind):
 def test_an_answer_with_its_client(said, action, answers):
     """Only what the resolver itself decided is "blocked"; that a name does not exist elsewhere is an answer."""
     (seen,) = read(f"Nov 23 07:24:43 dnsmasq[49]: 7 10.20.30.11/44633 {said}")
-    assert (seen.kind, seen.client, seen.name, seen.action, seen.answers) == ("dns_answer", "10.20.30.11", "pimeyes.com", action, answers)
+    assert (seen.kind, seen.client, seen.name, seen.action, seen.answers) == (
+        "dns_answer",
+        "10.20.30.11",
+        "pimeyes.com",
+        action,
+        answers,
+    )
     assert read(f"Nov 23 07:24:43 dnsmasq[49]: {said}") == ()
 
 

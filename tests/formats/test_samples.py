@@ -76,7 +76,9 @@ def test_a_damaged_line_is_observations_or_malformed(name, data):
     line = bytearray(data.draw(st.sampled_from(LINES[name])))
     at = data.draw(st.integers(0, len(line)))
     end = data.draw(st.integers(at, len(line)))
-    junk = data.draw(st.one_of(st.binary(max_size=12), st.sampled_from([b"99999999999999999999", b"Feb 30 ", b"\\x", b"%", b"://[", b" "])))
+    junk = data.draw(
+        st.one_of(st.binary(max_size=12), st.sampled_from([b"99999999999999999999", b"Feb 30 ", b"\\x", b"%", b"://[", b" "]))
+    )
     line[at:end] = junk
     only_observations(name, bytes(line))
 

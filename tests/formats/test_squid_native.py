@@ -48,7 +48,13 @@ def test_the_size_went_down():
 def test_a_request_yields_url_path_and_query():
     """A URL rule needs them as they are written."""
     (seen,) = read("1700000000.123 1 ::1 TCP_MISS/200 9 POST https://Face.example:8443/a/B?c=d - HIER_DIRECT/2001:db8::1 -")
-    assert (seen.kind, seen.name, seen.server_port, seen.path, seen.query) == ("http_request", "face.example", 8443, "/a/B", "c=d")
+    assert (seen.kind, seen.name, seen.server_port, seen.path, seen.query) == (
+        "http_request",
+        "face.example",
+        8443,
+        "/a/B",
+        "c=d",
+    )
     assert (seen.url, seen.user, seen.server) == ("https://Face.example:8443/a/B?c=d", None, "2001:db8::1")
 
 
@@ -95,7 +101,9 @@ def test_url_and_user_may_hold_blanks(columns, url, user):
     assert (seen.name, seen.url, seen.user, seen.server) == ("a.example", url, user, "203.0.113.9")
 
 
-@pytest.mark.parametrize("peer", ["HIER_NONE/-", "NONE/-", "DIRECT/www.a.example", "FIRST_UP_PARENT/203.0.113.9", "HIER_SIBLING_HIT/203.0.113.9"])
+@pytest.mark.parametrize(
+    "peer", ["HIER_NONE/-", "NONE/-", "DIRECT/www.a.example", "FIRST_UP_PARENT/203.0.113.9", "HIER_SIBLING_HIT/203.0.113.9"]
+)
 def test_a_peer_that_is_no_address_or_another_cache_is_no_server(peer):
     """The parent proxy's address is not the site's."""
     (seen,) = read(f"1700000000.123 1 192.0.2.7 TCP_MISS/200 9 GET http://a.example/ - {peer} text/html")

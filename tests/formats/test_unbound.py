@@ -44,7 +44,13 @@ def test_a_query_at_each_kind_of_time(before, text):
 def test_a_reply_is_the_answer_to_a_query_and_no_second_one(said, server, action):
     """Query and reply differ only in the number of words: counted alike, each look-up would be two."""
     (seen,) = read(f"[1795410884] unbound[13693:1] info: 2001:db8::11 pimeyes.com. AAAA IN {said}")
-    assert (seen.kind, seen.client, seen.name, seen.server, seen.action) == ("dns_answer", "2001:db8::11", "pimeyes.com", server, action)
+    assert (seen.kind, seen.client, seen.name, seen.server, seen.action) == (
+        "dns_answer",
+        "2001:db8::11",
+        "pimeyes.com",
+        server,
+        action,
+    )
 
 
 @pytest.mark.parametrize(
