@@ -16,9 +16,9 @@ from sentinel.activity.records import Alert, Finding
 from sentinel.activity.sessions import GAP, Changes, Sessions, session_key
 from sentinel.coverage import Coverage
 from sentinel.extract import Extractor, Matched
-from sentinel.sources.batch import Batch
 from sentinel.packets.seen import Seen
-from sentinel.store.store import Step, Store
+from sentinel.sources.batch import Batch
+from sentinel.store.step import Keeper, Step
 
 Route = Callable[[Alert], Sequence[str]]
 """Which sinks an alert goes to."""
@@ -40,7 +40,7 @@ class Engine:
     def __init__(
         self,
         extractor: Extractor,
-        store: Store,
+        store: Keeper,
         *,
         route: Route = lambda _alert: (),
         gap: timedelta = GAP,

@@ -23,15 +23,12 @@ from sentinel.formats.detect import candidates, detect
 from sentinel.formats.format import LogFormat, Malformed, Spelling
 from sentinel.formats.reader import Reader
 from sentinel.observation import Observation
+from sentinel.packets.seen import Seen
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog, sanctioned_service
 from sentinel.signatures.matcher import Match, Matcher
 from sentinel.sources.batch import Batch, Input
-from sentinel.packets.seen import Seen
 from sentinel.terms import Severity
-
-SAMPLED_EVERY = 256 * 1024
-"""Beside the candidates, the record at each so-manieth byte of a batch is parsed, to know the time span and the unparsed share."""
 
 DETECT_FROM = 200
 """How many records decide the format of an input."""
@@ -231,7 +228,11 @@ class Extractor:
         return Matched(by_size(finding, match.service), match.counts_search, match.counts_upload)
 
     def _chosen(self, stream: _Stream, data: memoryview) -> Iterator[tuple[int, bytes, bool]]:
-        """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them."""
+        """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them.
+
+        The first and the last record of a batch are parsed as a sample: they give the time span, and show a log that is not
+        what it was taken for.
+        """
         if not len(data):
             return
         if self._thorough:
@@ -241,7 +242,7 @@ class Extractor:
         chosen = stream.format
         spelling, starts = (chosen.spelling, chosen.header_starts) if chosen else (WIDEST, ())
         hits = {_start(data, end - 1) for end in self.ruling.matcher.scan(data, spelling, starts)}
-        sample = {_start(data, at) for at in (*range(0, len(data), SAMPLED_EVERY), len(data) - 1)}
+        sample = {0, _start(data, len(data) - 1)}
         for offset in sorted(hits | sample):
             yield offset, _record(data, offset), offset in hits
 

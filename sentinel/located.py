@@ -35,7 +35,7 @@ class Problem:
         return f"{where}: {self.what}" + (f"\n    {self.mend}" if self.mend else "")
 
 
-class Problems(Exception):  # noqa: N818 - it is the mistakes that it holds, one or many
+class Problems(Exception):
     """A person's mistakes in a file, all that were found."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -88,7 +88,7 @@ def load(path: Path) -> tuple[Any, Lines]:
     if len(data) > LARGEST:
         raise Problems([Problem(name, 0, f"is larger than {LARGEST} bytes", "Is it the right file?")])
     try:
-        root = yaml.compose(data, Loader=yaml.SafeLoader)
+        root = yaml.compose(data, Loader=_Composer)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -125,6 +125,10 @@ def validated(model: type[M], tree: Any, lines: Lines, name: str) -> M:
         return model.model_validate(tree)
     except ValidationError as error:
         raise Problems([_problem(model, tree, lines, name, dict(one)) for one in error.errors(include_url=False)]) from error
+
+
+# libyaml's composer where PyYAML was built with it: ten times the pace, the same nodes and marks.
+_Composer: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _tree(root: yaml.Node, name: str) -> Any:

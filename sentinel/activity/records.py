@@ -1,4 +1,4 @@
-"""What the engine makes of observations: findings, sessions and alerts. Plain values; `store/` keeps them, `schemas/` words them."""
+"""What the engine makes of observations: findings, sessions, alerts. Plain values; `store/` keeps and `schemas/` words them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AlertKind = Literal["opened", "escalated", "closed", "source-silent", "coverage-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a finding's raw bytes lie: `offset` in a log's own (decompressed) bytes, or `frame`, counted from 1, in a capture."""
+    """Where a finding's raw bytes lie: `offset` in a log's (decompressed) bytes, or `frame`, counted from 1, in a capture."""
 
     path: str
     offset: int | None = None

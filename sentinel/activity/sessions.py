@@ -52,7 +52,7 @@ def digest(*parts: str) -> str:
 
 
 def client_key(finding: Finding) -> str:
-    """Return who a finding is about: the address, else the user, else the device; those that say none of it are kept together."""
+    """Return who a finding is about: the address, else the user, else the device; those that say none are kept together."""
     seen = finding.observation
     return seen.client or seen.user or seen.device or "unknown"
 
@@ -124,9 +124,10 @@ class Sessions:
         sessions = self._known.setdefault(key, [])
         time = finding.observation.time
         near = [s for s in sessions if s.started - self._gap <= time <= s.ended + self._gap]
-        first, *others = sorted(near, key=lambda s: s.started) or [None]
+        near.sort(key=lambda s: s.started)
+        first = near[0] if near else None
         base = first or self._opened(key, finding)
-        for other in others:
+        for other in near[1:]:
             base = _joined(base, other)
             changes.merged[other.id] = base.id
         for gone, into in changes.merged.items():

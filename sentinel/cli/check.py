@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from sentinel.cli.shared import EX_CONFIG, Config
-from sentinel.config.checking import problems_in, refused_by_sinks
 
 
 def check(
@@ -15,6 +14,8 @@ def check(
     connect: Annotated[bool, typer.Option("--connect", help="Also try whether each sink can be reached.")] = False,
 ) -> None:
     """Try configuration, rules, sources and sinks; start nothing, change nothing. Exit status 78 when something is wrong."""
+    from sentinel.config.checking import problems_in, refused_by_sinks
+
     problems = problems_in(config)
     if connect and not problems:
         problems = refused_by_sinks(config)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from sentinel.cli.sessions import show_table
-from sentinel.demo.play import play
 
 
 def demo(
@@ -19,6 +18,8 @@ def demo(
     ] = None,
 ) -> None:
     """Play a fictional hour of a department through the real daemon, and show what it sees. No network, no root."""
+    from sentinel.demo.play import play
+
     left = play(seconds=seconds, keep=keep, folder=folder, say=typer.echo)
     typer.echo("")
     show_table(left.sessions)

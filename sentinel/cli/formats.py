@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sentinel.formats import FORMATS
-
 app = typer.Typer(no_args_is_help=True, help="The log formats that are understood.")
 
 
@@ -20,6 +18,8 @@ def formats() -> None:
 @app.command("list")
 def list_formats(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List each format with what it yields, what it was tested with, and its reference."""
+    from sentinel.formats import FORMATS
+
     rows = [
         {"name": f.name, "title": f.title, "yields": list(f.yields), "tested_with": f.tested_with, "reference": f.reference}
         for _name, f in sorted(FORMATS.items())

@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from sentinel.cli.shared import expand
-from sentinel.investigate.observing import observe_all
-from sentinel.schemas.observed import document
 
 
 def observe(
@@ -19,6 +17,9 @@ def observe(
     timezone: Annotated[str | None, typer.Option(help="IANA zone of times that carry none; left out, the machine's.")] = None,
 ) -> None:
     """Print every observation in files or captures as ECS JSON lines, whether a rule matches it or not."""
+    from sentinel.investigate.observing import observe_all
+    from sentinel.schemas.observed import document
+
     write = sys.stdout.write
     for seen, origin in observe_all(
         expand(paths), log_format=format_name, zone=timezone, tell=lambda text: typer.echo(text, err=True)

@@ -7,22 +7,23 @@ import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sentinel.cli.sessions import show_table
 from sentinel.cli.shared import FOUND, UNREAD, MaybeConfig, bar, expand, moment, size_of
-from sentinel.config.loading import load, load_policy, load_rules
+from sentinel.config.rules import load_policy, load_rules
 from sentinel.extract import Ruling
 from sentinel.formats import FORMATS
 from sentinel.investigate.naming import directory_of
 from sentinel.investigate.replay import Inquiry, replay
-from sentinel.investigate.report import html
 from sentinel.investigate.result import Result, as_csv, as_json
 from sentinel.policy.policy import Policy
-from sentinel.sinks.delivery import accepts, deliver_all
-from sentinel.store.store import Store, url_of
+from sentinel.store.nothing import NoStore
+
+if TYPE_CHECKING:
+    from sentinel.store.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Investigate logs or captures that lie there already.")
 
@@ -126,7 +127,7 @@ def pcap(
 
 def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> None:
     found = expand(paths)
-    loaded = load(asked.config) if asked.config else None
+    loaded = _loaded(asked.config)
     settings = loaded.settings if loaded else None
     if asked.deliver and not (settings and settings.sinks):
         raise typer.BadParameter("--deliver needs a settings file with sinks; give it with --config")
@@ -134,7 +135,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
     policy = load_policy(asked.policy) if asked.policy else (loaded.policy if loaded else Policy())
     folders = list(asked.rules or [])
     catalog = loaded.catalog if loaded and not folders else load_rules([*(settings.rules if settings else []), *folders])
-    store = Store.open(url_of(str(asked.case / "case.db"), Path.cwd())) if asked.case else Store.memory()
+    store = _store(asked)
     try:
         inquiry = Inquiry(
             kind=kind,
@@ -154,20 +155,42 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
         )
         with bar(size_of(found)) as progress:
             result = replay(inquiry, progress)
-        if asked.deliver:
+        if asked.deliver and settings:
             _deliver(settings.sinks, store)
     finally:
         store.close()
     _show(result, asked, policy)
 
 
-def _deliver(sinks: Any, store: Store) -> None:
+def _deliver(sinks: Any, store: Any) -> None:
+    from sentinel.sinks.delivery import deliver_all
+
     left = deliver_all(sinks, store)
     if left:
         typer.echo(f"{left} alerts could not be delivered; with --case they wait in the case's store", err=True)
 
 
+def _loaded(config: Path | None) -> Any:
+    """Return the configuration. What it needs (sinks, database) is imported only where there is one: a replay starts fast."""
+    if config is None:
+        return None
+    from sentinel.config.loading import load
+
+    return load(config)
+
+
+def _store(asked: _Asked) -> Store | NoStore:
+    """Return where the inquiry is kept: in the case's folder, in memory when alerts are to be delivered, else nowhere."""
+    if not asked.case and not asked.deliver:
+        return NoStore()
+    from sentinel.store.store import Store, url_of
+
+    return Store.open(url_of(str(asked.case / "case.db"), Path.cwd())) if asked.case else Store.memory()
+
+
 def _route(settings: Any) -> Any:
+    from sentinel.sinks.delivery import accepts
+
     return (lambda alert: [s.name for s in settings.sinks if accepts(s, alert)]) if settings else (lambda _alert: [])
 
 
@@ -184,6 +207,8 @@ def _zone(name: str | None) -> str | None:
 
 def _show(result: Result, asked: _Asked, policy: Policy) -> None:
     if asked.report:
+        from sentinel.investigate.report import html
+
         version = importlib.metadata.version("sentinel-face-search")
         page = html(result, title="Use of face-search services", policy=policy, version=version, generated=datetime.now(UTC))
         asked.report.write_text(page, encoding="utf-8")

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from sentinel.activity.wording import defang
-from sentinel.config.loading import load_rules
-from sentinel.signatures.selftest import run_tests
+from sentinel.config.rules import load_rules
 
 app = typer.Typer(no_args_is_help=True, help="The signatures of face-search services.")
 
@@ -53,6 +52,8 @@ def show(service: str, rules: Folders = None, as_json: AsJson = False) -> None:
 @app.command()
 def test(rules: Folders = None) -> None:
     """Run the cases that each service file brings, through the matcher that live traffic meets."""
+    from sentinel.signatures.selftest import run_tests
+
     catalog = load_rules(rules or [])
     report = run_tests(catalog)
     for failure in report.failures:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
 import typer
 
 from sentinel.cli.shared import Config
-from sentinel.daemon import Daemon
 
 
 def run(config: Config) -> None:
     """Watch the configured sources and send alerts until told to stop (SIGTERM, Ctrl-C); SIGHUP reloads."""
+    from sentinel.daemon import Daemon
+
     set_up_logging()
     daemon = Daemon(config)
     daemon.take_signals()
@@ -22,6 +22,8 @@ def run(config: Config) -> None:
 
 def set_up_logging() -> None:
     """Write structured logs to standard error: lines for people on a terminal, JSON elsewhere."""
+    import structlog
+
     terminal = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(

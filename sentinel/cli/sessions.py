@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from sentinel.activity.records import Session
 from sentinel.activity.wording import defang, printable, who
@@ -40,6 +37,10 @@ def sessions(
 
 def show_table(found: list[Session]) -> None:
     """Print sessions as a table for people: names defanged, control characters made visible."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(
         "started (UTC)", "who", "service", "stage", "searches", "refused", "verdict", "names", title=f"{len(found)} sessions"
     )

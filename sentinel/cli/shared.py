@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EX_CONFIG = 78
 """sysexits.h EX_CONFIG; the systemd unit's RestartPreventExitStatus, since trying again mends no configuration."""
@@ -87,6 +88,9 @@ def bar(total: int) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield Bar(None, total)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     columns = (
         TextColumn("{task.fields[path]}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TextColumn("{task.fields[hits]} hits"), TimeRemainingColumn(),

@@ -7,9 +7,6 @@ from typing import Annotated
 import typer
 
 from sentinel.cli.shared import Config
-from sentinel.config.loading import load
-from sentinel.sinks.delivery import try_out
-from sentinel.sinks.outcome import Delivered
 
 app = typer.Typer(no_args_is_help=True, help="Where alerts go.")
 
@@ -22,6 +19,10 @@ def sinks() -> None:
 @app.command()
 def test(config: Config, name: Annotated[str | None, typer.Argument(help="Only this sink.")] = None) -> None:
     """Send a marked test alert through the real path to each sink, and print the receiver's answer."""
+    from sentinel.config.loading import load
+    from sentinel.sinks.delivery import try_out
+    from sentinel.sinks.outcome import Delivered
+
     settings = load(config).settings
     chosen = [sink for sink in settings.sinks if name in (None, sink.name)]
     if not chosen:

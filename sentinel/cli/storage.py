@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.config.loading import load
-from sentinel.store.store import Store, url_of
+if TYPE_CHECKING:
+    from sentinel.store.store import Store
 
 
 @contextmanager
@@ -19,9 +20,11 @@ def open_store(config: Path | None, store: Path | None) -> Iterator[Store]:
     Raises:
         typer.BadParameter: Neither is given, or there is no such store: asking must not create one.
     """
+    from sentinel.store.store import Store, url_of
+
     if store is None and config is None:
         raise typer.BadParameter("name the settings file with --config, or the store with --store")
-    url = url_of(str(store), Path.cwd()) if store else url_of(load(config).settings.store, config.resolve().parent)  # type: ignore[arg-type,union-attr]
+    url = url_of(str(store), Path.cwd()) if store else _configured(config)
     path = url.removeprefix("sqlite:///")
     if url.startswith("sqlite") and not Path(path).exists():
         raise typer.BadParameter(f"{path}: there is no store yet")
@@ -30,3 +33,11 @@ def open_store(config: Path | None, store: Path | None) -> Iterator[Store]:
         yield opened
     finally:
         opened.close()
+
+
+def _configured(config: Path | None) -> str:
+    from sentinel.config.loading import load
+    from sentinel.store.step import url_of
+
+    assert config is not None
+    return url_of(load(config).settings.store, config.resolve().parent)

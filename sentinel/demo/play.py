@@ -109,7 +109,7 @@ def play(*, seconds: float, keep: bool, folder: Path | None, say: Callable[[str]
         daemon.stop()
         worker.join()
     receiver.shutdown()
-    return _left(here, config, len(receiver.ids))
+    return _left(here, len(receiver.ids))
 
 
 def _set_up(here: Path, port: int, seconds: float) -> Path:
@@ -133,7 +133,7 @@ def _write(here: Path, seconds: float) -> None:
             file.write(moment.data)
 
 
-def _left(here: Path, config: Path, received: int) -> Left:
+def _left(here: Path, received: int) -> Left:
     store = Store.open(url_of("state.db", here))
     try:
         result = result_of(store)

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sentinel.activity.records import Session
-from sentinel.identity import Directory, NotIdentity, bindings
+from sentinel.identity import Binding, Directory, NotIdentity, bindings
 from sentinel.located import Problem, Problems
 
 
@@ -22,7 +22,8 @@ def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:
     if not paths:
         return None
     here = ZoneInfo(zone) if zone else datetime.now(UTC).astimezone().tzinfo or UTC
-    known, problems = [], []
+    known: list[Binding] = []
+    problems: list[Problem] = []
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             try:

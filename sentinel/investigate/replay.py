@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,19 +15,16 @@ from sentinel.engine import Engine, Taken
 from sentinel.extract import Extractor, Matched, Ruling
 from sentinel.identity import Directory
 from sentinel.investigate.naming import named
+from sentinel.investigate.piece import Piece
 from sentinel.investigate.result import Result
-from sentinel.packets.decoder import Decoder
-from sentinel.packets.seen import Seen
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
-from sentinel.sources.archive import Archive, files
-from sentinel.sources.capture import CaptureReader, in_order
-from sentinel.store.store import Store
+from sentinel.sources.archive import Archive, files, size_of
+from sentinel.store.step import Keeper
 
 HASHED_UP_TO = 64 * 1024 * 1024
 """Bytes. Without a case, larger inputs are not hashed: SHA-256 would take as long as the whole search."""
 
-PACKETS_A_COMMIT = 2000
 FINDINGS_A_COMMIT = 500
 
 Progress = Callable[[str, int, int], None]
@@ -42,7 +38,7 @@ class Inquiry:
     kind: Literal["logs", "pcap"]
     paths: Sequence[str]
     ruling: Ruling
-    store: Store
+    store: Keeper
     case: bool = False  # the store is kept: evidence, so every input is hashed
     gap: timedelta | None = None
     zone: str | None = None
@@ -53,16 +49,6 @@ class Inquiry:
     jobs: int = 1
     directory: Directory | None = None
     route: Callable[[Alert], Sequence[str]] = lambda _alert: ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Something that was read: findings of one input, whose account so far is beside them."""
-
-    coverage: Coverage
-    matched: Sequence[Matched]
-    read: int  # stored bytes since the last piece
-    ends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +82,14 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         digest=inquiry.case,
     )
     gathered = _Gathered()
-    pieces = _logs(inquiry, job) if inquiry.kind == "logs" else _captures(inquiry, job)
+    if inquiry.kind == "logs":
+        pieces = _logs(inquiry, job)
+    else:  # decoding packets needs cryptography, which takes a while to import
+        from sentinel.investigate.captures import read_captures
+
+        pieces = read_captures(
+            inquiry.paths, job.extractor(inquiry.ruling), hashed_up_to=None if inquiry.case else HASHED_UP_TO
+        )
     for piece in pieces:
         if piece.matched or piece.ends:
             gathered.add(engine.commit(piece.matched, piece.coverage, {}), piece)
@@ -114,7 +107,7 @@ class _Gathered:
         self._merged: dict[str, str] = {}
         self._coverage: list[Coverage] = []
 
-    def add(self, taken: Taken, piece: _Piece) -> None:
+    def add(self, taken: Taken, piece: Piece) -> None:
         """Add what one piece came to, without the raw records, which the store has."""
         self.findings += [replace(finding, raw=b"") for finding in taken.findings]
         self._belongs |= taken.belongs
@@ -127,7 +120,7 @@ class _Gathered:
         sessions, explanations = [], {}
         for session in sorted(engine.sessions.all(), key=lambda s: (s.started, s.service, s.id)):
             if inquiry.directory is not None:
-                session, explanations[session.id] = named(session, inquiry.directory)  # noqa: PLW2901
+                session, explanations[session.id] = named(session, inquiry.directory)
             sessions.append(session)
         return Result(
             ruleset=inquiry.ruling.catalog.digest,
@@ -144,7 +137,7 @@ class _Gathered:
         return session
 
 
-def _logs(inquiry: Inquiry, job: _Job) -> Iterator[_Piece]:
+def _logs(inquiry: Inquiry, job: _Job) -> Iterator[Piece]:
     paths = files(inquiry.paths)
     if inquiry.jobs == 1 or len(paths) < 2:
         for path in paths:
@@ -157,9 +150,9 @@ def _logs(inquiry: Inquiry, job: _Job) -> Iterator[_Piece]:
             yield from pieces
 
 
-def _read_log(path: str, job: _Job, ruling: Ruling) -> Iterator[_Piece]:
+def _read_log(path: str, job: _Job, ruling: Ruling) -> Iterator[Piece]:
     """Read one file, which may be an archive with many inputs, each with an extractor of its own."""
-    digest = path != "-" and (job.digest or _size(path) <= HASHED_UP_TO)
+    digest = path != "-" and (job.digest or size_of(path) <= HASHED_UP_TO)
     archive = Archive(path, format=job.format, zone=job.zone, digest=digest)
     extractor = job.extractor(ruling)
     waiting: list[Matched] = []
@@ -172,80 +165,26 @@ def _read_log(path: str, job: _Job, ruling: Ruling) -> Iterator[_Piece]:
         if batch.ends or len(waiting) >= FINDINGS_A_COMMIT:
             if batch.ends:
                 inputs.append(coverage)
-            yield _Piece(coverage, waiting, archive.stored_read - told, ends=False)
+            yield Piece(coverage, waiting, archive.stored_read - told, ends=False)
             told, waiting = archive.stored_read, []
         elif archive.stored_read - told > HASHED_UP_TO:
-            yield _Piece(coverage, (), archive.stored_read - told, ends=False)
+            yield Piece(coverage, (), archive.stored_read - told, ends=False)
             told = archive.stored_read
         if batch.ends:
             extractor = job.extractor(ruling)
     for coverage in inputs:
         coverage.sha256 = archive.sha256
-        yield _Piece(coverage, (), 0, ends=True)
+        yield Piece(coverage, (), 0, ends=True)
 
 
 _worker: tuple[_Job, Ruling] | None = None
 
 
 def _prepare(job: _Job) -> None:
-    global _worker  # noqa: PLW0603 - a process of the pool has one job for its whole life
+    global _worker  # a process of the pool has one job for its whole life
     _worker = (job, Ruling.of(job.catalog, job.policy))
 
 
-def _in_process(path: str) -> list[_Piece]:
+def _in_process(path: str) -> list[Piece]:
     assert _worker is not None
     return list(_read_log(path, *_worker))
-
-
-def _captures(inquiry: Inquiry, job: _Job) -> Iterator[_Piece]:
-    """Read captures in the order of their first packets with one decoder: a hello may begin in one file and end in the next."""
-    decoder = Decoder()
-    extractor = job.extractor(inquiry.ruling)
-    paths = in_order(files(inquiry.paths))
-    for path in paths:
-        reader = CaptureReader(path, decoder, digest=job.digest or _size(path) <= HASHED_UP_TO)
-        coverage = Coverage(path=path, format="capture", sure=1.0, sampled=False)
-        waiting: list[Seen] = []
-        told = 0
-        try:
-            for seen in reader.seen():
-                waiting += seen
-                if len(waiting) >= PACKETS_A_COMMIT or reader.stored_read - told > HASHED_UP_TO:
-                    yield _Piece(
-                        coverage, extractor.take_packets(coverage, waiting, _now()), reader.stored_read - told, ends=False
-                    )
-                    told, waiting = reader.stored_read, []
-        except OSError as error:
-            coverage.complete = False
-            coverage.note(f"cannot be read: {error.strerror}")
-        if path == paths[-1]:
-            waiting += decoder.finish()
-        matched = extractor.take_packets(coverage, waiting, _now())
-        _account(coverage, reader, decoder)
-        yield _Piece(coverage, matched, reader.stored_read - told, ends=True)
-
-
-def _account(coverage: Coverage, reader: CaptureReader, decoder: Decoder) -> None:
-    """Write down what was read of a capture: every packet is a record."""
-    coverage.bytes = reader.bytes
-    coverage.records = coverage.parsed = reader.packets
-    coverage.sha256 = reader.sha256
-    for time in (reader.first, reader.last):
-        if time is not None:
-            coverage.saw(time)
-    coverage.complete = coverage.complete and reader.complete
-    for loss in reader.losses:
-        coverage.note(f"offset {loss.offset}: {loss.reason}")
-    for what, count in sorted(decoder.noteworthy().items()):
-        coverage.note(f"{what}: {count}")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

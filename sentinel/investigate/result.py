@@ -166,8 +166,8 @@ def as_csv(result: Result) -> str:
     table.writerow(CSV_COLUMNS)
     for s in result.sessions:
         row = (
-            s.id, s.service, s.verdict.value, s.stage.word, s.basis.value, s.severity.word, s.client, s.user, s.device, s.network,
-            stamp(s.started), stamp(s.ended), s.searches, s.uploads, s.attempts, s.findings,
+            s.id, s.service, s.verdict.value, s.stage.word, s.basis.value, s.severity.word, s.client, s.user, s.device,
+            s.network, stamp(s.started), stamp(s.ended), s.searches, s.uploads, s.attempts, s.findings,
             " ".join(map(defang, s.names)), s.reason,
         )  # fmt: skip
         table.writerow([_inert(cell) for cell in row])

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,11 @@ from sentinel.store.account import Hour, Totals
 from sentinel.store.chain import Broken, Head, first_broken
 from sentinel.store.codec import loads, stamp, unstamp
 from sentinel.store.migrate import migrate, revision_of
-from sentinel.store.outbox import Outgoing, Result
+from sentinel.store.outbox import Outgoing as Outgoing
+from sentinel.store.outbox import Result
 from sentinel.store.sqlite import file_engine, private_engine
+from sentinel.store.step import Step as Step
+from sentinel.store.step import url_of as url_of
 
 _WRITER = threading.RLock()
 """Held while anything is written: one lock for all stores of the process, as two may be open on the same file."""
@@ -39,32 +41,6 @@ _SQLITE = "sqlite:///"
 
 class UnusableStoreError(Exception):
     """What lies there cannot be opened as a store."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """All that one batch changes, committed at once.
-
-    findings: each with its session's id, which is among `sessions` or kept already.
-    sinks: an alert's id -> the sinks that it goes to.
-    coverage: the running totals of the streams that were read.
-    merged: the id of a session that is no more -> the one that took it over.
-    """
-
-    findings: Sequence[tuple[Finding, str]] = ()
-    sessions: Sequence[Session] = ()
-    alerts: Sequence[Alert] = ()
-    sinks: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    positions: Mapping[str, Position] = field(default_factory=dict)
-    forget: Sequence[str] = ()
-    coverage: Sequence[Coverage] = ()
-    ruleset: tuple[str, str] | None = None
-    merged: Mapping[str, str] = field(default_factory=dict)
-
-
-def url_of(setting: str, base: Path) -> str:
-    """Return the URL of a store that is *setting*: a URL already, or a path, which counts from the folder *base*."""
-    return setting if "://" in setting else f"{_SQLITE}{(base / setting).absolute()}"
 
 
 class Store:
