@@ -76,7 +76,7 @@ def reason(alert: Alert) -> str | None:
 def _for_people(alert: Alert, text: str) -> str:
     said = clean(text)
     for host in hosts(alert) + ([clean(alert.session.service_name)] if alert.session else []):
-        if "." in host:
+        if "." in host and host.lower() in said.lower():
             said = re.sub(re.escape(host), lambda found: defang(found[0]), said, flags=re.IGNORECASE)
     return said
 
