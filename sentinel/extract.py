@@ -149,6 +149,8 @@ class Extractor:
         if stream is None:
             stream = self._streams[source.key] = self._opened(source)
         stream.coverage.path = source.path
+        if source.modified is not None:
+            stream.reader.clock.written_until(source.modified)  # a followed file grows
         return stream
 
     def _opened(self, source: Input) -> _Stream:

@@ -58,10 +58,10 @@ def test_a_line_without_any_time_is_dated_with_the_files():
         ("client 10.0.0.5#1025: query: a.example IN A", "10.0.0.5", "a.example", None),
         ("client 10.0.0.5#1025: query: a.example IN A +", "10.0.0.5", "a.example", None),
         ("client 10.0.0.5#1025: view two words: query: a.example IN AAAA -E", "10.0.0.5", "a.example", None),
-        ("client 10.0.0.5#1/key tsig-key (a.example): query: a.example IN A +SE(0) (10.0.0.1#53)", "10.0.0.5", "a.example", "10.0.0.1"),
+        ("client 10.0.0.5#1/key tsig-key (a.example): query: a.example IN A +SE(0) (::1#53)", "10.0.0.5", "a.example", "::1"),
         ("client @0x1 fe80::1%eth0#1 (a.example): query: a.example IN A + (fe80::2%eth0)", "fe80::1", "a.example", "fe80::2"),
-        ("client @0x1 ::ffff:10.0.0.5#1 (a.b): query: a.b IN TYPE65 + (10.0.0.1)[ECS 192.0.2.0/24/0]", "10.0.0.5", "a.b", "10.0.0.1"),
-        ("client @0x1 10.0.0.5#1 (a/b.example): query: a/b.example IN A + (10.0.0.1) more", "10.0.0.5", "a/b.example", "10.0.0.1"),
+        ("client @0x1 ::ffff:10.0.0.5#1 (a.b): query: a.b IN TYPE65 + (::1)[ECS 192.0.2.0/24/0]", "10.0.0.5", "a.b", "::1"),
+        ("client @0x1 10.0.0.5#1 (a/b.example): query: a/b.example IN A + (::1) more", "10.0.0.5", "a/b.example", "::1"),
     ],
 )  # fmt: skip
 def test_old_and_new_forms(line, client, name, server):
