@@ -9,60 +9,15 @@ from sentinel.schemas.ecs import ecs
 from sentinel.terms import Stage
 from tests.schemas.alerts import alert, alerts, session
 
-FIELDS = set(
-    [
-        "@timestamp",
-        "ecs.version",
-        "message",
-        "event.kind",
-        "event.category",
-        "event.type",
-        "event.id",
-        "event.code",
-        "event.action",
-        "event.module",
-        "event.dataset",
-        "event.provider",
-        "event.start",
-        "event.end",
-        "event.created",
-        "event.severity",
-        "event.risk_score",
-        "event.reason",
-        "rule.id",
-        "rule.name",
-        "rule.category",
-        "rule.ruleset",
-        "source.ip",
-        "source.port",
-        "source.bytes",
-        "destination.domain",
-        "destination.ip",
-        "destination.port",
-        "destination.bytes",
-        "user.name",
-        "host.name",
-        "dns.question.name",
-        "http.request.method",
-        "url.full",
-        "url.original",
-        "url.domain",
-        "url.path",
-        "url.scheme",
-        "network.name",
-        "observer.name",
-        "observer.type",
-        "observer.vendor",
-        "observer.product",
-        "observer.version",
-        "related.ip",
-        "related.hosts",
-        "related.user",
-        "data_stream.type",
-        "data_stream.dataset",
-        "data_stream.namespace",
-    ]
-)
+NAMES = """
+@timestamp ecs.version message event.kind event.category event.type event.id event.code event.action event.module
+event.dataset event.provider event.start event.end event.created event.severity event.risk_score event.reason rule.id
+rule.name rule.category rule.ruleset source.ip source.port source.bytes destination.domain destination.ip destination.port
+destination.bytes user.name host.name dns.question.name http.request.method url.full url.original url.domain url.path
+url.scheme network.name observer.name observer.type observer.vendor observer.product observer.version related.ip
+related.hosts related.user data_stream.type data_stream.dataset data_stream.namespace
+"""
+FIELDS = frozenset(NAMES.split())
 """Fields of ECS 9.4.0 (`generated/csv/fields.csv` of github.com/elastic/ecs) that an alert may fill."""
 
 OWN = ("labels.", "sentinel.")
