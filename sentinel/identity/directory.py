@@ -65,6 +65,26 @@ class Directory:
             return _nobody(_gap(known, time))
         return _weighed(claims, covering, time)
 
+    def throughout(self, address: str, since: datetime, until: datetime) -> Answer:
+        """Return who had *address* from *since* to *until* all the time, both inclusive and aware, as `who` does for one time.
+
+        Somebody is said only when they are said for each time between: an address may change hands and come back.
+        """
+        known = self._by_address.get(ip_address(address) or "", [])
+        edges = {time for claim in known for time in (claim.since, claim.until) if time and since < time < until}
+        answers = [self.who(address, time) for time in (since, *sorted(edges), until)]
+        unsaid = next((answer for answer in answers if answer.said is None), None)
+        if unsaid:
+            return unsaid
+        if len({_holder(answer.said) for answer in answers if answer.said}) > 1:
+            candidates = tuple(dict.fromkeys(answer.said for answer in answers if answer.said))
+            return Answer(candidates, None, "cannot say: the address changed hands meanwhile")
+        return answers[0]
+
+
+def _holder(one: Candidate) -> tuple[str | None, str | None, str | None]:
+    return one.user.casefold() if one.user else None, host_name(one.device), one.mac
+
 
 def _covers(claim: Binding, time: datetime) -> bool:
     return claim.since is not None and claim.until is not None and claim.since <= time < claim.until

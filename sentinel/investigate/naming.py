@@ -42,14 +42,12 @@ def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:
 def named(session: Session, directory: Directory) -> tuple[Session, str]:
     """Return the session with the person or device that had the address all through it, and the explanation.
 
-    Where start and end do not agree, or nothing is certain, the session stays as it was.
+    Where the address changed hands, or nothing is certain, the session stays as it was.
     """
     if session.client is None:
         return session, "cannot say: no record names the client's address"
-    first, last = directory.who(session.client, session.started), directory.who(session.client, session.ended)
-    if first.said is None or last.said is None:
-        return session, (first if first.said is None else last).explanation
-    if (first.said.user, first.said.device, first.said.mac) != (last.said.user, last.said.device, last.said.mac):
-        return session, "cannot say: the address changed hands during the session"
-    user = session.user if session.users else first.said.user
-    return replace(session, user=user, device=session.device or first.said.device), first.explanation
+    answer = directory.throughout(session.client, session.started, session.ended)
+    if answer.said is None:
+        return session, answer.explanation
+    user = session.user if session.users else answer.said.user
+    return replace(session, user=user, device=session.device or answer.said.device), answer.explanation

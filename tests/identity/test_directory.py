@@ -113,6 +113,29 @@ def test_addresses_compare_in_their_canonical_form():
     assert Directory([claim(A)]).who("not an address", hour(1)).said is None
 
 
+def throughout(start, end, *claims):
+    return Directory(claims).throughout("10.0.0.5", hour(start), hour(end))
+
+
+def test_a_session_that_one_lease_covers_is_its_holder_s():
+    """Renewals within a session are no change of hands."""
+    answer = throughout(0.5, 1.9, claim(A, 0, 1, device="PC-A"), claim(A, 1, 2, device="pc-a"))
+    assert answer.said
+    assert answer.said.mac == A
+    assert throughout(1, 1, claim(A)).said
+
+
+@pytest.mark.parametrize(
+    ("between", "why"),
+    [((claim(B, 1, 1.5),), "changed hands"), ((), "expired"), ((claim(A, 1, 1.5), claim(B, 1, 1.5)), "several")],
+)
+def test_an_address_that_went_away_and_came_back_names_nobody(between, why):
+    """A had it when the session began and when it ended; the search between them was somebody else's, perhaps."""
+    answer = throughout(0.5, 1.75, claim(A, 0, 1), *between, claim(A, 1.5, 2))
+    assert answer.said is None
+    assert why in answer.explanation
+
+
 def test_what_a_device_calls_itself_cannot_steer_a_terminal():
     """Names come from the network; an explanation goes to people."""
     assert "\x1b" not in who(1, claim(A, device="pc\x1b[2J")).explanation
