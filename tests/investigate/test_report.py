@@ -160,7 +160,7 @@ def test_a_session_shows_its_reason_identity_and_where_its_record_lies():
     said = words([SESSION], [FINDING], explanations={"s1": "cannot say: several claims"})
     for part in (
         "No policy allows it; a request was recorded.",
-        "Identity: cannot say: several claims",
+        "Who had the address: cannot say: several claims",
         "offset 41",
         "9f86d081884c7d65…",
     ):
