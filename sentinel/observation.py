@@ -38,7 +38,7 @@ def host_name(text: str | None) -> str | None:
     """
     if text is None or text in _ABSENT:
         return None
-    name = text.translate(_ASCII_LOWER)
+    name = text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
     return (name[:-1] if name.endswith(".") else name) or None
 
 

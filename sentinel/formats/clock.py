@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,14 @@ class StreamClock:
 
         The last date lies in the latest year possible, and each turn of the year between two of them sets the first back
         by one. Does nothing when the year is known already, or nothing tells when the stream was written.
+
+        Raises:
+            ValueError: A date does not exist in any year.
         """
         if self._last is not None or self._latest is None or not dates:
             return
-        ordinals = [month * 31 + day for month, day in dates]
-        steps = [after - before for before, after in pairwise(ordinals)]
+        days = [date(2000, month, day).toordinal() for month, day in dates]
+        steps = [after - before for before, after in pairwise(days)]
         turns = sum((step < -BACK.days) - (step > YEAR.days - BACK.days) for step in steps)
         last = self._nearest(*dates[-1])
         if last is not None:
@@ -194,13 +197,13 @@ class StreamClock:
         if same is not None and self._follows(same):
             return same
         dates = (_date(year, month, day, *time) for year in range(anchor.year - YEARS_BACK, anchor.year + YEARS_BACK + 1))
-        possible = [date for date in dates if date is not None and (self._latest is None or date <= self._latest)]
-        following = [date for date in possible if self._follows(date)]
-        return min(following or possible, key=lambda date: abs(date - anchor), default=None)
+        possible = [one for one in dates if one is not None and (self._latest is None or one <= self._latest)]
+        following = [one for one in possible if self._follows(one)]
+        return min(following or possible, key=lambda one: abs(one - anchor), default=None)
 
-    def _follows(self, date: datetime) -> bool:
-        in_time = self._latest is None or date <= self._latest
-        return in_time and self._last is not None and -BACK <= date - self._last < YEAR - BACK
+    def _follows(self, naive: datetime) -> bool:
+        in_time = self._latest is None or naive <= self._latest
+        return in_time and self._last is not None and -BACK <= naive - self._last < YEAR - BACK
 
     def _in_utc(self, naive: datetime) -> datetime:
         minute = naive.toordinal(), naive.hour, naive.minute

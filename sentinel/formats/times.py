@@ -51,8 +51,7 @@ def _microseconds(fraction: str | None) -> int:
 
 
 def _day_first(text: str) -> datetime:
-    day, month, year = int(text[:2]), _MONTHS[text[3:6]], int(text[7:11])
-    return datetime(year, month, day, int(text[12:14]), int(text[15:17]), int(text[18:20]), _microseconds(text[21:]))  # noqa: DTZ001
+    return datetime.fromisoformat(f"{text[7:11]}-{_MONTHS[text[3:6]]:02d}-{text[:2]}T{text[12:]}")
 
 
 def _month_first(text: str, clock: Clock) -> datetime:
