@@ -58,8 +58,7 @@ def test(rules: Folders = None) -> None:
     report = run_tests(catalog)
     for failure in report.failures:
         typer.echo(failure, err=True)
-    typer.echo(
-        f"{len(catalog.services)} services, {report.cases} cases, {report.negative} of them negative, {len(report.failures)} failed"
-    )
+    failed = len(report.failures)
+    typer.echo(f"{len(catalog.services)} services, {report.cases} cases, {report.negative} of them negative, {failed} failed")
     if report.failures:
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ HEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class PacketBatch:
-    """What some packets completed. `position` counts what was given out so far: decoding the same bytes gives the same again."""
+    """What some packets completed. `position` counts what was given out: decoding the same bytes gives the same again."""
 
     key: str
     path: str

@@ -1,32 +1,31 @@
-"""A store that keeps nothing: a replay that is not a case answers and is done, and pays for no database."""
+"""A store that keeps nothing but which findings there were: a replay that is no case answers, and pays for no database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sentinel.activity.records import Session
 from sentinel.store.step import Step
 
 
 class NoStore:
-    """Takes every commit and forgets it."""
+    """Takes every commit and forgets all but the findings' ids: a log that is given twice must not count twice."""
+
+    def __init__(self) -> None:
+        """Know of no finding."""
+        self._ids: set[str] = set()
 
     def commit(self, step: Step) -> None:
-        """Let go of *step*."""
+        """Remember the ids of *step*'s findings."""
+        self._ids.update(finding.id for finding, _session in step.findings)
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Return none: nothing was kept."""
-        del ids
-        return set()
+        """Return those of *ids* that were in an earlier step."""
+        return self._ids.intersection(ids)
 
     def recent_sessions(self) -> list[Session]:
         """Return none."""
         return []
-
-    def positions(self) -> dict[str, Any]:
-        """Return none."""
-        return {}
 
     def close(self) -> None:
         """Do nothing."""

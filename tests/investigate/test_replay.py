@@ -1,0 +1,159 @@
+"""Replay: one answer over everything that was asked for, and an honest account of what was read."""
+
+import gzip
+import hashlib
+import json
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sentinel.extract import Ruling
+from sentinel.investigate.replay import Inquiry, replay
+from sentinel.investigate.result import as_csv, as_json
+from sentinel.policy.policy import Policy
+from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.store.nothing import NoStore
+from sentinel.store.store import Store
+
+DEMO = Path(__file__).parents[2] / "sentinel" / "demo" / "data"
+RULING = Ruling.of(load_catalog([builtin_rules()]), Policy())
+
+
+def ask(*paths, kind="logs", store=None, ruling=RULING, **options):
+    options.setdefault("zone", "UTC")
+    return replay(Inquiry(kind=kind, paths=[str(p) for p in paths], ruling=ruling, store=store or NoStore(), **options))
+
+
+def told(result):
+    """What a session says, apart from its id and from how the input lay on disk."""
+    return [
+        (s.service, s.client, s.users, s.stage, s.basis, s.started, s.ended, s.searches, s.findings, s.names)
+        for s in result.sessions
+    ]
+
+
+def test_the_demo_hour_is_told_rightly():
+    """Who searched, who looked, who was refused; a look-alike and a news article accuse nobody."""
+    sessions = {(s.client, s.service): s for s in ask(DEMO / "access.log", DEMO / "dnsmasq.log").sessions}
+    searched = sessions["10.20.3.4", "clearview-ai"]
+    assert (searched.user, searched.stage.word, searched.searches) == ("jdoe", "result", 7)
+    assert sessions["10.20.4.7", "pimeyes"].stage.word == "lookup"
+    assert sessions["10.20.4.40", "lenso-ai"].attempts == 1
+    assert {client for client, _ in sessions} == {"10.20.3.4", "10.20.4.7", "10.20.5.11", "10.20.4.40"}
+
+
+def test_a_capture_gives_the_hello_that_was_split():
+    """Every browser's hello is split over two segments today."""
+    (session,) = ask(DEMO / "gateway.pcap", kind="pcap").sessions
+    assert (session.service, session.client, session.stage.word, session.basis.value) == (
+        "pimeyes",
+        "10.20.7.8",
+        "result",
+        "inferred",
+    )
+    assert session.names == ("jsc5.pimeyes.com", "pimeyes.com")
+
+
+def test_archives_and_plain_files_give_the_same(tmp_path):
+    """An investigator is handed whatever rotation left."""
+    plain = tmp_path / "plain" / "access.log"
+    plain.parent.mkdir()
+    plain.write_bytes((DEMO / "access.log").read_bytes())
+    (tmp_path / "access.log.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    with tarfile.open(tmp_path / "logs.tar.xz", "w:xz") as tar:
+        tar.add(plain, "squid/access.log")
+    results = [ask(path) for path in (plain, tmp_path / "access.log.gz", tmp_path / "logs.tar.xz")]
+    assert told(results[0]) == told(results[1]) == told(results[2])
+    assert results[2].findings[0].origin.path.endswith("logs.tar.xz!squid/access.log")
+
+
+def test_the_same_log_twice_counts_once(tmp_path):
+    """The rotated and the compressed copy of a log are one log; counting both doubles somebody's searches."""
+    data = (DEMO / "access.log").read_bytes()
+    (tmp_path / "a.log").write_bytes(data)
+    (tmp_path / "a.log.1.gz").write_bytes(gzip.compress(data))
+    store = Store.memory()
+    try:
+        assert told(ask(tmp_path, store=store)) == told(ask(DEMO / "access.log"))
+    finally:
+        store.close()
+
+
+def test_without_a_case_the_same_log_twice_counts_once_too(tmp_path):
+    """What is kept must not change what is counted."""
+    data = (DEMO / "access.log").read_bytes()
+    (tmp_path / "a.log").write_bytes(data)
+    (tmp_path / "b.log").write_bytes(data)
+    assert told(ask(tmp_path)) == told(ask(DEMO / "access.log"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_order_and_the_number_of_processes_change_nothing(tmp_path, jobs):
+    """A log cut into pieces whose names do not sort by time is the same log."""
+    lines = (DEMO / "access.log").read_bytes().splitlines(keepends=True)
+    for n in range(4):
+        (tmp_path / f"{3 - n}.log").write_bytes(b"".join(lines[n * 64 : (n + 1) * 64]))
+    assert told(ask(tmp_path, jobs=jobs)) == told(ask(DEMO / "access.log"))
+
+
+def test_thorough_finds_the_same_and_says_that_nothing_was_sampled():
+    """The short way must miss nothing, and say that it is one."""
+    quick, thorough = ask(DEMO / "access.log"), ask(DEMO / "access.log", thorough=True)
+    assert told(quick) == told(thorough)
+    assert (quick.coverage[0].sampled, thorough.coverage[0].sampled) == (True, False)
+    assert thorough.coverage[0].parsed == thorough.coverage[0].records == 256
+
+
+def test_since_and_until_bound_the_findings():
+    """An inquiry has a period; from is inclusive, until exclusive."""
+    at = datetime(2026, 11, 20, 14, 12, tzinfo=UTC)
+    result = ask(DEMO / "access.log", since=at, until=datetime(2026, 11, 20, 14, 18, 30, tzinfo=UTC))
+    assert result.findings
+    assert all(at <= f.observation.time < datetime(2026, 11, 20, 14, 18, 30, tzinfo=UTC) for f in result.findings)
+
+
+def test_a_truncated_archive_is_read_as_far_as_it_goes_and_said_to_be_incomplete(tmp_path):
+    """Half a log is evidence too, and silence about the other half is not."""
+    whole = gzip.compress((DEMO / "access.log").read_bytes())
+    (tmp_path / "cut.gz").write_bytes(whole[: len(whole) * 2 // 3])
+    result = ask(tmp_path / "cut.gz")
+    assert result.findings
+    assert not result.complete
+    assert any("truncated" in note or "damaged" in note for note in result.coverage[0].notes)
+
+
+def test_the_json_has_the_promised_shape(tmp_path):
+    """Other tools read it: keys are a promise."""
+    doc = json.loads(as_json(ask(DEMO / "access.log", store=NoStore())))
+    assert list(doc) == ["ruleset", "sessions", "findings", "coverage"]
+    session = doc["sessions"][0]
+    for (
+        key
+    ) in "id service client network started ended stage basis verdict searches findings names bytes_up bytes_down".split():
+        assert key in session
+    assert set(session["client"]) == {"ip", "user", "device"}
+    assert set(session["searches"]) == {"at_least", "estimate", "low", "high"}
+    finding = doc["findings"][0]
+    for key in "id time kind service indicator stage client server name url method action source sha256".split():
+        assert key in finding
+    assert set(finding["source"]) == {"path", "offset"}
+    ids = {f["id"] for f in doc["findings"]}
+    assert {i for s in doc["sessions"] for i in s["findings"]} == ids
+    entry = doc["coverage"]["inputs"][0]
+    for key in "path sha256 format bytes records parsed unparsed sampled first last complete notes".split():
+        assert key in entry
+    assert entry["sha256"] == hashlib.sha256((DEMO / "access.log").read_bytes()).hexdigest()
+    assert set(doc["coverage"]["unreadable"]) >= {"ech", "doh", "dot", "relay", "vpn"}
+    raw = (DEMO / "access.log").read_bytes()
+    for f in doc["findings"]:
+        line = raw[f["source"]["offset"] :].split(b"\n")[0]
+        assert hashlib.sha256(line).hexdigest() == f["sha256"]
+
+
+def test_a_cell_of_the_csv_is_never_a_formula_and_never_a_link():
+    """A user name is the client's to choose, and a table is opened in a spreadsheet."""
+    text = as_csv(ask(DEMO / "access.log"))
+    assert "clearview[.]ai" in text
+    assert "clearview.ai" not in text
