@@ -88,9 +88,9 @@ def test_the_daemon_and_both_replays_tell_the_same(tmp_path):
     with running(configured(tmp_path, *sources)):
         until(lambda: len(kept(tmp_path)[1]) >= len(logs.findings) + len(packets.findings))
     sessions, findings, _ = kept(tmp_path)
-    alike = {s for s in told(sessions)}
+    alike = set(told(sessions))
     assert set(told(packets.sessions)) <= alike
-    assert {s for s in told(logs.sessions)} <= alike
+    assert set(told(logs.sessions)) <= alike
     assert len(findings) == len(logs.findings) + len(packets.findings)
 
 

@@ -29,13 +29,19 @@ PATHS = ["/", "/api/search", "/api/v1/searches", "/spaces/UnFakePro/FaceSearch",
 DNS_TSV = (
     "#separator \\x09\n#path\tdns\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tquery\tqtype_name\n"
 )
+BIND = "23-Nov-2026 07:31:02.444 queries: info: client @0x7f 10.0.0.{n}#33088 ({host}): query: {host} IN A + (10.0.0.53)\n"
+SQUID = "1795411169.935      3 10.0.0.{n} TCP_MISS/200 374 POST https://{host}{path} - HIER_DIRECT/192.0.2.9 text/html\n"
+ZEEK = (
+    '{{"ts":1575413123.29,"uid":"C{n}","id.orig_h":"10.0.0.{n}","id.resp_h":"10.0.0.53","id.resp_p":53,'
+    '"proto":"udp","trans_id":7,"query":"{host}","qtype":1,"qtype_name":"A"}}\n'
+)
 LINES = {
-    "bind-query": "23-Nov-2026 07:31:02.444 queries: info: client @0x7f 10.0.0.{n}#33088 ({host}): query: {host} IN A + (10.0.0.53)\n",
+    "bind-query": BIND,
     "dnsmasq": "Nov 23 07:24:43 dnsmasq[49]: {n} 10.0.0.{n}/44633 query[A] {host} from 10.0.0.{n}\n",
     "unbound": "[1795410884] unbound[13693:1] info: 10.0.0.{n} {host}. A IN\n",
-    "squid-native": "1795411169.935      3 10.0.0.{n} TCP_MISS/200 374 POST https://{host}{path} - HIER_DIRECT/192.0.2.9 text/html\n",
+    "squid-native": SQUID,
     "zeek-tsv": "1379288668.060639\tC{n}\t10.0.0.{n}\t1030\t10.0.0.53\t53\tudp\t{host}\tA\n",
-    "zeek-json": '{{"ts":1575413123.29,"uid":"C{n}","id.orig_h":"10.0.0.{n}","id.resp_h":"10.0.0.53","id.resp_p":53,"proto":"udp","trans_id":7,"query":"{host}","qtype":1,"qtype_name":"A"}}\n',
+    "zeek-json": ZEEK,
 }
 
 

@@ -44,7 +44,7 @@ def test_the_demo_hour_is_told_rightly():
     assert {client for client, _ in sessions} == {"10.20.3.4", "10.20.4.7", "10.20.5.11", "10.20.4.40"}
 
 
-def test_a_capture_gives_the_hello_that_was_split():
+def test_a_capture_gives_the_hello_that_was_split():  # noqa: SIM905
     """Every browser's hello is split over two segments today."""
     (session,) = ask(DEMO / "gateway.pcap", kind="pcap").sessions
     assert (session.service, session.client, session.stage.word, session.basis.value) == (
@@ -131,18 +131,18 @@ def test_the_json_has_the_promised_shape(tmp_path):
     session = doc["sessions"][0]
     for (
         key
-    ) in "id service client network started ended stage basis verdict searches findings names bytes_up bytes_down".split():
+    ) in "id service client network started ended stage basis verdict searches findings names bytes_up bytes_down".split():  # noqa: SIM905
         assert key in session
     assert set(session["client"]) == {"ip", "user", "device"}
     assert set(session["searches"]) == {"at_least", "estimate", "low", "high"}
     finding = doc["findings"][0]
-    for key in "id time kind service indicator stage client server name url method action source sha256".split():
+    for key in "id time kind service indicator stage client server name url method action source sha256".split():  # noqa: SIM905
         assert key in finding
     assert set(finding["source"]) == {"path", "offset"}
     ids = {f["id"] for f in doc["findings"]}
     assert {i for s in doc["sessions"] for i in s["findings"]} == ids
     entry = doc["coverage"]["inputs"][0]
-    for key in "path sha256 format bytes records parsed unparsed sampled first last complete notes".split():
+    for key in "path sha256 format bytes records parsed unparsed sampled first last complete notes".split():  # noqa: SIM905
         assert key in entry
     assert entry["sha256"] == hashlib.sha256((DEMO / "access.log").read_bytes()).hexdigest()
     assert set(doc["coverage"]["unreadable"]) >= {"ech", "doh", "dot", "relay", "vpn"}
