@@ -33,8 +33,8 @@ from sentinel.sinks.outcome import Delivered, Document, Outcome, Retry
 CONNECT_SECS = 5.0
 WRITE_SECS = 5.0
 
-REFUSAL_SECS = 1.0
-"""How long to listen after a TLS handshake: with TLS 1.3 the refusal of our certificate comes after what we write first."""
+REFUSAL_SECS = 0.5
+"""How long to listen after the first write on a connection: with TLS 1.3 the refusal of our certificate comes after it."""
 
 ACKNOWLEDGE_SECS = 5.0
 """How long the receiver's machine may take to acknowledge what was written. Behind a firewall that forgot us it never does."""
@@ -138,7 +138,7 @@ class SyslogSink:
     def _send_frames(self, frames: list[bytes]) -> None:
         if self._socket is not None and not alive(self._socket):
             self._drop()
-        again: list[bytes] = []
+        fresh, again = self._socket is None, []
         if self._socket is None:
             self._socket = self._connected()
             again = self._last if time.monotonic() - self._last_sent < RECENT_SECS else []
@@ -147,6 +147,8 @@ class SyslogSink:
                 raise ConnectionResetError(0, "the receiver closed the connection")
             self._socket.sendall(one)
         _wait_for_acknowledgement(self._socket)
+        if fresh:
+            _listen_for_refusal(self._socket)
         self._last, self._last_sent = frames, time.monotonic()
 
     def _connected(self) -> socket.socket:
@@ -168,11 +170,7 @@ class SyslogSink:
         if self._settings.cert_file is not None:
             # Without a password function OpenSSL would ask the terminal for one.
             context.load_cert_chain(self._settings.cert_file, self._settings.key_file, password=lambda: b"")
-        secured = context.wrap_socket(plain, server_hostname=self._settings.server_name or self._settings.host)
-        # Session tickets make a healthy connection readable as well: only `alive` can tell.
-        select.select([secured], [], [], REFUSAL_SECS)
-        _check(secured)
-        return secured
+        return context.wrap_socket(plain, server_hostname=self._settings.server_name or self._settings.host)
 
     def _send_datagrams(self, messages: list[bytes]) -> None:
         """Send over a new socket, so that a name that was moved to another address is followed."""
@@ -249,6 +247,19 @@ def _wait_for_acknowledgement(connection: socket.socket) -> None:
             raise TimeoutError(0, "the receiver's machine does not acknowledge what was sent")
         time.sleep(0.002)
     _check(connection)
+
+
+def _listen_for_refusal(connection: socket.socket) -> None:
+    """Return when the receiver has let a moment pass without closing the connection.
+
+    Raises:
+        OSError: It closed it.
+    """
+    readable, deadline = select.poll(), time.monotonic() + REFUSAL_SECS
+    readable.register(connection, select.POLLIN)
+    while (left := deadline - time.monotonic()) > 0:
+        if readable.poll(left * 1000):
+            _check(connection)  # session tickets make a healthy connection readable as well
 
 
 def _unacknowledged(connection: socket.socket) -> int:
