@@ -44,7 +44,7 @@ def test_the_demo_hour_is_told_rightly():
     assert {client for client, _ in sessions} == {"10.20.3.4", "10.20.4.7", "10.20.5.11", "10.20.4.40"}
 
 
-def test_a_capture_gives_the_hello_that_was_split():  # noqa: SIM905
+def test_a_capture_gives_the_hello_that_was_split():
     """Every browser's hello is split over two segments today."""
     (session,) = ask(DEMO / "gateway.pcap", kind="pcap").sessions
     assert (session.service, session.client, session.stage.word, session.basis.value) == (
