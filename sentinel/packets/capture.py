@@ -63,21 +63,21 @@ class CaptureParser:
     _drops: dict[int, int] = field(default_factory=dict)
 
     def feed(self, chunk: bytes) -> Iterator[Record]:
-        """Yield the packets that are complete with *chunk*.
+        """Return the packets that are complete with *chunk*; all are to be taken before more is fed.
 
         Raises:
             Undecodable: This is no capture, or damaged from `offset` on.
         """
         if self._stopped:
-            return
+            return iter(())
         data = self._rest + chunk if self._rest else chunk
         self._rest = data
         if not self._order:
             if len(data) < 24:
-                return
+                return iter(())
             data = data[self._begin(data) :]
             self._rest = data
-        yield from self._blocks(data) if self._ng else self._records(data)
+        return self._blocks(data) if self._ng else self._records(data)
 
     def stop(self) -> None:
         """Read no more: the rest is damaged, and that was told already."""

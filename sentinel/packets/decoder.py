@@ -22,7 +22,8 @@ from sentinel.packets.wire import Undecodable
 
 DNS_PORTS = frozenset({53})
 STARTS = frozenset({tls.HANDSHAKE}) | http1.STARTS
-"""First bytes of a segment that may begin something."""
+BEGINNINGS = frozenset({b"\x16\x03" + bytes([minor]) for minor in range(256)} | {method[:3] for method in http1.METHODS})
+"""The first byte, and the first three, of a segment that may begin something."""
 ECH_NAMES = frozenset({"cloudflare-ech.com"})
 """Outer names that are nobody's own: a hello for one of them with an ECH extension hides another name."""
 MOST_ECH_NAMES = 4096
@@ -49,10 +50,12 @@ WORDS = {
 }
 """Counters that limit what can be said of a capture, in words."""
 
+_NOTHING: list[Seen] = []
+"""What nearly every packet shows. Nobody appends to it."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FAST = struct.Struct(">12xHBxH2xHxB14xI4xBB").unpack_from
-"""Ethernet, IPv4 without options, TCP: ether type, version, length, fragment, protocol, sequence, data offset, flags."""
-_FAST_SIZE = 48
+_FAST = struct.Struct(">12xHBxH2xHxB10xHH8xBB").unpack_from
+"""Ethernet, IPv4 without options, TCP: ether type, version, length, fragment, protocol, ports, data offset, flags."""
 _TCP = struct.Struct(">HHI4xBB").unpack_from
 _UDP = struct.Struct(">HHH").unpack_from
 
@@ -76,13 +79,20 @@ class Decoder:
 
     def __init__(self, dns_ports: Collection[int] = DNS_PORTS) -> None:
         """Start with no packet seen. *dns_ports*: where DNS is spoken; not 5353 and 5355, where neighbours ask each other."""
-        self.counters: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter()
+        self._packets = 0
         self._dns_ports = frozenset(dns_ports)
-        self._fragments = ip.Fragments(self.counters)
-        self._streams = Streams(self.counters)
-        self._initials = quic.Initials(self.counters)
+        self._fragments = ip.Fragments(self._counters)
+        self._streams = Streams(self._counters)
+        self._initials = quic.Initials(self._counters)
         self._flows = self._streams.flows
         self._ech_names: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was counted so far."""
+        self._counters["packets"] = self._packets
+        return self._counters
 
     def packet(self, time_ns: int, linktype: int, data: memoryview, original_length: int, frame: int) -> list[Seen]:
         """Return what this packet completes.
@@ -94,22 +104,26 @@ class Decoder:
             original_length: The packet's length on the wire.
             frame: Its number in the capture, from 1.
         """
-        size = len(data)
-        self.counters["packets"] += 1
-        if linktype == 1 and size > 58:
-            ether_type, version, length, fragment, protocol, _, offset, flags = _FAST(data)
+        self._packets += 1
+        if linktype == 1 and len(data) >= 54:
             base = 14
+            ether_type, version, length, fragment, protocol, source, destination, offset, flags = _FAST(data)
             if ether_type == 0x8100:
-                ether_type, version, length, fragment, protocol, _, offset, flags = _FAST(data, 4)
                 base = 18
-            if ether_type == 0x0800 and version == 0x45 and protocol == 6 and not fragment & 0x3FFF and not flags & SYN:
+                ether_type, version, length, fragment, protocol, source, destination, offset, flags = _FAST(data, 4)
+            # TCP without IP options, no fragment, neither SYN nor RST
+            if protocol == 6 and version == 0x45 and ether_type == 0x0800 and not fragment & 0x3FFF and not flags & 6:
                 start = base + 20 + (offset >> 4) * 4
-                if length and start >= base + length and not flags & RST:
-                    return []  # a mere acknowledgement
-                if start < size and data[start] not in STARTS:
-                    key = data[base + 12 : base + 24].tobytes()
-                    if key not in self._flows and not flags & RST and not self._is_dns(key):
-                        return []
+                if start >= base + length > base:
+                    return _NOTHING  # a mere acknowledgement
+                if (
+                    start < len(data)
+                    and (data[start] not in STARTS or data[start : start + 3].tobytes() not in BEGINNINGS)
+                    and data[base + 12 : base + 24].tobytes() not in self._flows
+                    and source not in self._dns_ports
+                    and destination not in self._dns_ports
+                ):
+                    return _NOTHING
         return self._slowly(_Packet(time_ns, frame, data), linktype, original_length)
 
     def finish(self) -> list[Seen]:
@@ -125,18 +139,14 @@ class Decoder:
         told = {WORDS[name]: count for name, count in self.counters.items() if name in WORDS and count}
         return dict(sorted(told.items()))
 
-    def _is_dns(self, key: bytes) -> bool:
-        ports = self._dns_ports
-        return (key[-2] << 8 | key[-1]) in ports or (key[-4] << 8 | key[-3]) in ports
-
     def _slowly(self, packet: _Packet, linktype: int, original_length: int) -> list[Seen]:
         seen: list[Seen] = []
         if len(packet.data) < original_length:
-            self.counters["truncated"] += 1
+            self._counters["truncated"] += 1
         try:
             where = link.network(linktype, packet.data)
             if where is None:
-                self.counters["other_protocol"] += 1
+                self._counters["other_protocol"] += 1
                 return seen
             whole = self._fragments.add(ip.read(where[0], packet.data, where[1]), packet.time)
             if whole is None:
@@ -146,9 +156,9 @@ class Decoder:
             elif whole.protocol == ip.UDP:
                 self._udp(packet, whole, seen)
             else:
-                self.counters["other_protocol"] += 1
+                self._counters["other_protocol"] += 1
         except (Undecodable, struct.error, IndexError):
-            self.counters["undecodable"] += 1
+            self._counters["undecodable"] += 1
         return seen
 
     def _udp(self, packet: _Packet, datagram: ip.Datagram, seen: list[Seen]) -> None:
@@ -277,7 +287,7 @@ class Decoder:
             self._streams.settle(flow.key, "tls")
             self._hello(flow, _ends(flow), tls.read(message), "t", seen)
         except Undecodable:
-            self.counters["tls_undecodable"] += 1
+            self._counters["tls_undecodable"] += 1
             self._streams.settle(flow.key, "other")
         return False
 
@@ -326,7 +336,7 @@ class Decoder:
             return False
         size = flow.buffer[0] << 8 | flow.buffer[1]
         if size < 12:
-            self.counters["dns_undecodable"] += 1
+            self._counters["dns_undecodable"] += 1
             self._streams.settle(flow.key, "other")
             return False
         if len(flow.buffer) < 2 + size:
@@ -345,13 +355,13 @@ class Decoder:
                 hello = tls.read(tls.handshake(stream)[0])
             except Undecodable:
                 return
-            self.counters["hellos_cut"] += 1
+            self._counters["hellos_cut"] += 1
             if hello.name is not None:
                 self._hello(flow, _ends(flow), hello, "t", seen)
         elif http1.begins(stream):
             request = http1.read(bytes(stream), whole=False)
             if request is not None:
-                self.counters["requests_cut"] += 1
+                self._counters["requests_cut"] += 1
                 if request.host is not None:
                     self._request(flow, request, seen)
 
@@ -359,7 +369,7 @@ class Decoder:
         try:
             message = dns.read(data)
         except Undecodable:
-            self.counters["dns_undecodable"] += 1
+            self._counters["dns_undecodable"] += 1
             return
         if message is None:
             return
@@ -384,7 +394,7 @@ class Decoder:
             name in ECH_NAMES or name in self._ech_names
         )  # fmt: skip
         if hello.ech:
-            self.counters["ech" if hidden else "ech_grease"] += 1
+            self._counters["ech" if hidden else "ech_grease"] += 1
         kind = "quic_client_hello" if over == "q" else "tls_client_hello"
         ja4 = tls.ja4(hello, over)
         seen.append(_seen(at, ends, kind=kind, name=hello.name, alpn=hello.alpn, ech=bool(hidden), ja4=ja4))
