@@ -11,7 +11,7 @@ _NAME_BYTES = [*LABEL_BYTES]
 _NAME_BYTES[ord(".")] = "."
 
 
-class Undecodable(Exception):  # noqa: N818 - a state of the bytes, like Malformed
+class Undecodable(Exception):
     """Bytes that are not what they claim to be, or end too early. The decoder counts it and takes the next packet."""
 
 

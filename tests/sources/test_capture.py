@@ -274,9 +274,7 @@ def test_real_programs_are_read_as_tshark_reads_them(tmp_path, servers):
     assert reader.complete
     sni = "tls.handshake.extensions_server_name"
     read_by_tshark = {
-        "tls_client_hello": dissected(
-            tshark, path, https, "tls", "tls.handshake.type==1", "tls.handshake.extensions_server_name"
-        ),
+        "tls_client_hello": dissected(tshark, path, https, "tls", "tls.handshake.type==1", sni),
         "http_request": dissected(tshark, path, http, "http", "http.request", "http.host"),
         "dns_query": dissected(tshark, path, 53, "dns", "dns.flags.response==0", "dns.qry.name"),
     }
