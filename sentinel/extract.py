@@ -124,6 +124,8 @@ class Extractor:
             coverage.note(f"offset {loss.offset}: {loss.reason}")
         if stream.format is None and len(batch.data):
             self._detect(stream, batch)
+        if batch.probe is not None:
+            stream.reader.learn(batch.probe())
         matched = list(self._matched(stream, batch))
         coverage.bytes += len(batch.data)
         coverage.records += lines_in(batch.data)

@@ -16,13 +16,13 @@ from sentinel.cli.shared import FOUND, UNREAD, MaybeConfig, bar, expand, moment,
 from sentinel.config.rules import load_policy, load_rules
 from sentinel.extract import Ruling
 from sentinel.formats import FORMATS
-from sentinel.investigate.naming import directory_of
 from sentinel.investigate.replay import Inquiry, replay
 from sentinel.investigate.result import Result, as_csv, as_json
 from sentinel.policy.policy import Policy
 from sentinel.store.nothing import NoStore
 
 if TYPE_CHECKING:
+    from sentinel.identity import Directory
     from sentinel.store.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Investigate logs or captures that lie there already.")
@@ -150,7 +150,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
             until=moment(asked.until, zone),
             thorough=asked.thorough,
             jobs=asked.jobs,
-            directory=directory_of(asked.identity or [], zone),
+            directory=_directory(asked.identity, zone),
             route=_route(settings if asked.deliver else None),
         )
         with bar(size_of(found)) as progress:
@@ -160,6 +160,14 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
     finally:
         store.close()
     _show(result, asked, policy)
+
+
+def _directory(paths: list[Path] | None, zone: str | None) -> Directory | None:
+    if not paths:
+        return None
+    from sentinel.investigate.naming import directory_of
+
+    return directory_of(paths, zone)
 
 
 def _deliver(sinks: Any, store: Any) -> None:

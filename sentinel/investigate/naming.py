@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from sentinel.activity.records import Session
+from sentinel.formats.clock import zone_of
 from sentinel.identity import Binding, Directory, NotIdentity, bindings
 from sentinel.located import Problem, Problems
 
@@ -21,7 +21,7 @@ def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:
     """
     if not paths:
         return None
-    here = ZoneInfo(zone) if zone else datetime.now(UTC).astimezone().tzinfo or UTC
+    here = zone_of(zone)
     known: list[Binding] = []
     problems: list[Problem] = []
     for path in paths:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sentinel.activity.records import Alert, Finding
 from sentinel.activity.sessions import GAP
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine, Taken
 from sentinel.extract import Extractor, Matched, Ruling
-from sentinel.identity import Directory
-from sentinel.investigate.naming import named
 from sentinel.investigate.piece import Piece
 from sentinel.investigate.result import Result
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 from sentinel.sources.archive import Archive, files, size_of
 from sentinel.store.step import Keeper
+
+if TYPE_CHECKING:
+    from sentinel.identity import Directory
 
 HASHED_UP_TO = 64 * 1024 * 1024
 """Bytes. Without a case, larger inputs are not hashed: SHA-256 would take as long as the whole search."""
@@ -120,6 +120,8 @@ class _Gathered:
         sessions, explanations = [], {}
         for session in sorted(engine.sessions.all(), key=lambda s: (s.started, s.service, s.id)):
             if inquiry.directory is not None:
+                from sentinel.investigate.naming import named
+
                 session, explanations[session.id] = named(session, inquiry.directory)
             sessions.append(session)
         return Result(
@@ -143,6 +145,8 @@ def _logs(inquiry: Inquiry, job: _Job) -> Iterator[Piece]:
         for path in paths:
             yield from _read_log(path, job, inquiry.ruling)
         return
+    import multiprocessing
+
     # Spawned, not forked: the scanner's and the store's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(inquiry.jobs, len(paths)), _prepare, (job,)) as pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -48,3 +48,5 @@ class Batch:
     ends: bool = False  # the input is at its end for good (rotated away, archive member done)
     caught_up: bool = False  # nothing more to read for now: event time may be taken from the wall clock
     losses: tuple[Loss, ...] = field(default=())
+    probe: Callable[[], Sequence[bytes]] | None = None
+    """Of an input's first batch, where it can be read out of order: records at increasing offsets, the last one included."""
