@@ -285,8 +285,7 @@ class Follow:
         """Begin to read a file unless all of it is known. A copy from before the first start is none of ours."""
         first = key_of(path)
         key = self._which(path, first) if first else None
-        now = _state(path)  # of another file when it is being rotated: then look again later
-        if key in self._open or now[:2] != state[:2] or now[2] < state[2]:
+        if key in self._open or _changed_since(path, state):
             return
         mark = self._marks.get(key) if key else None
         unknown_and_old = mark is None and path != name and state[3] / 1e9 < self._since
@@ -502,6 +501,14 @@ def _state(path: str) -> tuple[int, ...]:
     except OSError:
         return ()
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _changed_since(path: str, state: tuple[int, ...]) -> bool:
+    """Return whether *path* is being rotated: what was just read of it may be another file's. It is looked at again later."""
+    now = _state(path)
+    if is_compressed(path):  # one that is still being written would seem to be a shorter log, another one than its plain copy
+        return now != state or not is_whole(path)
+    return now[:2] != state[:2] or now[2] < state[2]
 
 
 def _fixed_part(pattern: str) -> str:
