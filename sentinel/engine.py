@@ -63,7 +63,8 @@ class Engine:
         self._now = now
         self._rules_kept = False
         self.sessions = Sessions(extractor.ruling.facts, extractor.ruling.policy, gap=gap, forget=not keep_sessions)
-        for session in store.recent_sessions():
+        ever = datetime.min.replace(tzinfo=UTC)
+        for session in store.recent_sessions(ever if keep_sessions else None):
             self.sessions.restore(session_key(session), session)
 
     def take(self, batch: Batch) -> Taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from sentinel.activity.records import Alert, Finding
 from sentinel.activity.sessions import GAP
@@ -21,6 +21,7 @@ from sentinel.store.step import Keeper
 
 if TYPE_CHECKING:
     from sentinel.identity import Directory
+    from sentinel.store.store import Store
 
 HASHED_UP_TO = 64 * 1024 * 1024
 """Bytes. Without a case, larger inputs are not hashed: SHA-256 would take as long as the whole search."""
@@ -95,7 +96,12 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
             gathered.add(engine.commit(piece.matched, piece.coverage, {}), piece)
         progress(piece.coverage.path, piece.read, len(gathered.findings))
     engine.close(datetime.max.replace(tzinfo=UTC))
-    return gathered.result(inquiry, engine)
+    result = gathered.result(inquiry, engine)
+    if not inquiry.case:
+        return result
+    case = cast("Store", inquiry.store)  # what earlier replays into the same case found belongs to the answer
+    findings = sorted((replace(f, raw=b"") for f in case.findings()), key=lambda f: (f.observation.time, f.id))
+    return replace(result, findings=findings, belongs=case.belongs())
 
 
 class _Gathered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sentinel.activity.records import Session
 from sentinel.store.step import Step
@@ -23,8 +24,9 @@ class NoStore:
         """Return those of *ids* that were in an earlier step."""
         return self._ids.intersection(ids)
 
-    def recent_sessions(self) -> list[Session]:
+    def recent_sessions(self, since: datetime | None = None) -> list[Session]:
         """Return none."""
+        del since
         return []
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -49,5 +50,5 @@ class Keeper(Protocol):
     def known(self, ids: Sequence[str]) -> set[str]:
         """Return those of *ids* that are findings kept already."""
 
-    def recent_sessions(self) -> list[Session]:
-        """Return the sessions that a new finding may still belong to."""
+    def recent_sessions(self, since: datetime | None = None) -> list[Session]:
+        """Return the sessions that a new finding may still belong to, or all that ended after *since*."""

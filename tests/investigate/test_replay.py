@@ -98,6 +98,20 @@ def test_the_order_and_the_number_of_processes_change_nothing(tmp_path, jobs):
     assert told(ask(tmp_path, jobs=jobs)) == told(ask(DEMO / "access.log"))
 
 
+def test_a_case_grows_with_what_is_read_into_it(tmp_path):
+    """The resolver's log comes a week after the proxy's: the case answers for both, and counts nothing twice."""
+    store = Store.open(f"sqlite:///{tmp_path}/case.db")
+    try:
+        ask(DEMO / "access.log", store=store, case=True)
+        ask(DEMO / "access.log", store=store, case=True)
+        grown = ask(DEMO / "dnsmasq.log", store=store, case=True)
+    finally:
+        store.close()
+    whole = ask(DEMO / "access.log", DEMO / "dnsmasq.log")
+    assert told(grown) == told(whole)
+    assert [f.id for f in grown.findings] == [f.id for f in whole.findings]
+
+
 def test_thorough_finds_the_same_and_says_that_nothing_was_sampled():
     """The short way must miss nothing, and say that it is one."""
     quick, thorough = ask(DEMO / "access.log"), ask(DEMO / "access.log", thorough=True)
