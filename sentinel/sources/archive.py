@@ -25,6 +25,10 @@ DEPTH = 3
 """How deep archives are opened inside archives. A bomb that nests further is reported, not unpacked."""
 
 
+SMALL = 16 * 1024
+"""Bytes read at a time of a member: where an archive breaks off, tarfile and zipfile keep back the piece that is not whole."""
+
+
 def files(paths: Sequence[str]) -> list[str]:
     """Return the files that *paths* name, folders walked in the order of their names; links in a folder are not followed."""
     found: list[str] = []
@@ -326,7 +330,7 @@ class Chunked:
 def _guarded(file: Readable) -> Iterator[bytes]:
     """Yield the content of a member of an archive; its damage is `Damaged` as everywhere."""
     try:
-        while piece := file.read(CHUNK):
+        while piece := file.read(SMALL):
             yield piece
     except Damaged:
         raise
@@ -352,15 +356,17 @@ def _fill_if_whole(file: Any, size: int) -> bytes:
 
 
 def fill(file: Any, size: int) -> bytes:
-    """Return *size* bytes, fewer only at the end: a pipe gives what it has."""
-    data = b""
+    """Return *size* bytes, fewer only at the end and before damage: a pipe gives what it has."""
+    pieces: list[bytes] = []
+    missing = size
     try:
-        while len(data) < size and (piece := file.read(size - len(data))):
-            data += piece
+        while missing and (piece := file.read(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
     except Damaged:
-        if not data:
+        if not pieces:
             raise
-    return data
+    return b"".join(pieces)
 
 
 def _decoded(stream: Pushed) -> Iterator[bytes]:
@@ -368,14 +374,14 @@ def _decoded(stream: Pushed) -> Iterator[bytes]:
     first = fill(stream, HEAD)  # whole, as the stream's key is made of it
     if not first.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield first
-        yield from iter(lambda: stream.read(CHUNK), b"")
+        yield from iter(lambda: fill(stream, CHUNK), b"")
         return
     decoder = codecs.getincrementaldecoder("utf-16")("replace")
     while first:
         text = decoder.decode(first).encode("utf-8", "replace")
         if text:
             yield text
-        first = stream.read(CHUNK)
+        first = fill(stream, CHUNK)
     if text := decoder.decode(b"", final=True).encode():
         yield text
 

@@ -128,7 +128,7 @@ def test_a_truncated_archive_gives_what_is_left_and_says_so(tmp_path, packing, k
 
 
 @pytest.mark.parametrize("packing", [name for name in PACKINGS if name != "plain"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_a_loss_and_never_an_exception(tmp_path, packing, data):
     """Reading goes on with the next file, whatever stands in this one."""
@@ -152,7 +152,7 @@ def test_any_bytes_are_read(tmp_path, start, rest):
     read(tmp_path / "x")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(0, 1_500_000), max_size=6), final=st.booleans())
 def test_batches_hold_whole_records_at_their_offsets(tmp_path, sizes, final):
     """A finding's offset has to lead to its record, however records lie across the chunks."""
