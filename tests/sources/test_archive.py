@@ -104,13 +104,13 @@ def test_several_compressed_members_in_a_file_are_one_stream(tmp_path, packing):
 def test_what_grows_a_thousandfold_is_read_to_its_end_in_small_pieces(tmp_path, packing):
     """A bomb, or a day on which one client asked for one name: the memory must not follow it."""
     line = b"2026-03-01T10:00:00Z the same again\n"
-    (tmp_path / "x").write_bytes(PACKINGS[packing](line * 1_000_000))
+    (tmp_path / "x").write_bytes(PACKINGS[packing](line * 200_000))
     seen, largest = 0, 0
     for batch in Archive(str(tmp_path / "x")).batches():
         assert not batch.losses
         seen += len(batch.data)
         largest = max(largest, len(batch.data))
-    assert seen == len(line) * 1_000_000
+    assert seen == len(line) * 200_000
     assert largest <= 3 << 20
 
 
