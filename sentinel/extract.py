@@ -33,6 +33,9 @@ from sentinel.terms import Severity
 DETECT_FROM = 200
 """How many records decide the format of an input."""
 
+LARGE = 900 * 1024
+"""Bytes of a batch after which another one surely follows, whose first record serves for this one's last."""
+
 WIDEST: Spelling = "json"
 """How an input whose format cannot be told is scanned: with the needles of a spelling that holds the plain ones too."""
 
@@ -234,8 +237,8 @@ class Extractor:
     def _chosen(self, stream: _Stream, data: memoryview) -> Iterator[tuple[int, bytes, bool]]:
         """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them.
 
-        The first and the last record of a batch are parsed as a sample: they give the time span, and show a log that is not
-        what it was taken for.
+        The first record of a batch, and the last of a small one such as a file's last, are parsed as a sample: they give the
+        time span, and show a log that is not what it was taken for.
         """
         if not len(data):
             return
@@ -246,7 +249,7 @@ class Extractor:
         chosen = stream.format
         spelling, starts = (chosen.spelling, chosen.header_starts) if chosen else (WIDEST, ())
         hits = {_start(data, end - 1) for end in self.ruling.matcher.scan(data, spelling, starts)}
-        sample = {0, _start(data, len(data) - 1)}
+        sample = {0} if len(data) > LARGE else {0, _start(data, len(data) - 1)}
         for offset in sorted(hits | sample):
             yield offset, _record(data, offset), offset in hits
 

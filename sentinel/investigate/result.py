@@ -57,7 +57,6 @@ def as_json(result: Result) -> str:
             "coverage": coverage_document(result.coverage),
         },
         ensure_ascii=True,  # surrogate escapes of bytes that were not UTF-8 have to survive any encoding of stdout
-        indent=2,
     )
 
 
