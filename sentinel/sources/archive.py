@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import io
 import lzma
@@ -27,6 +28,11 @@ DEPTH = 3
 
 SMALL = 16 * 1024
 """Bytes read at a time of a member: where an archive breaks off, tarfile and zipfile keep back the piece that is not whole."""
+
+
+PROBES = 64
+PROBED = 8192
+"""From how many places of a plain file a record is looked at beforehand, and how many bytes there."""
 
 
 def files(paths: Sequence[str]) -> list[str]:
@@ -112,7 +118,9 @@ class Archive:
             filled = held + read
             end = buffer.rfind(b"\n", held, filled) + 1 if read else filled
             if end:
-                yield Batch(source, view[:end], offset, {"offset": offset + end}, _now(), ends=not read, losses=losses)
+                probe = None if offset or self.path == "-" else self._probe
+                position = {"offset": offset + end}
+                yield Batch(source, view[:end], offset, position, _now(), ends=not read, losses=losses, probe=probe)
                 losses = ()
             elif not read:
                 yield Batch(source, view[:0], offset, {"offset": offset}, _now(), ends=True, losses=losses)
@@ -125,6 +133,20 @@ class Archive:
                 skipped = held + _skip_line(file)
                 losses = (Loss(offset, skipped, f"a record longer than {LONGEST} bytes"),)
                 offset, held = offset + skipped, 0
+
+    def _probe(self) -> list[bytes]:
+        """Return records at increasing offsets of the plain file, its last one included, to learn its years from."""
+        found = []
+        with contextlib.suppress(OSError), open(self.path, "rb") as file:  # what cannot be read is told when it is read
+            size = file.seek(0, io.SEEK_END)
+            for n in range(PROBES):
+                file.seek(size * n // PROBES)
+                lines = file.read(PROBED).split(b"\n")
+                # The first piece is a part of a record, but at the file's beginning; the last may be one anywhere.
+                found += lines[:1] if n == 0 else lines[1:2] if len(lines) > 2 else []
+            file.seek(max(0, size - PROBED))
+            found += file.read().rstrip(b"\n").rsplit(b"\n", 1)[-1:]
+        return found
 
     def _unpacked(self, file: Readable, kind: str, path: str, modified: datetime | None, depth: int) -> Iterator[Batch]:
         """Read a compressed stream, and what is inside it if that is an archive again."""

@@ -3,8 +3,9 @@
 import gzip
 import hashlib
 import json
+import os
 import tarfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,20 @@ def test_the_order_and_the_number_of_processes_change_nothing(tmp_path, jobs):
     for n in range(4):
         (tmp_path / f"{3 - n}.log").write_bytes(b"".join(lines[n * 64 : (n + 1) * 64]))
     assert told(ask(tmp_path, jobs=jobs)) == told(ask(DEMO / "access.log"))
+
+
+def test_a_log_over_two_new_years_eves_is_dated_rightly(tmp_path):
+    """A log without years: each access has to get its own, also when only candidates are parsed."""
+    line = "{:%b %e %H:%M:%S} dnsmasq[1]: query[A] {} from 10.0.0.9\n"
+    start = datetime(2023, 11, 1, 12, tzinfo=UTC)
+    hits = {n: start + timedelta(hours=n) for n in (100, 1440, 5000, 9000, 12000)}
+    log = tmp_path / "dnsmasq.log"
+    log.write_text(
+        "".join(line.format(start + timedelta(hours=n), "pimeyes.com" if n in hits else "x.example") for n in range(12500))
+    )
+    last = (start + timedelta(hours=12499)).timestamp()
+    os.utime(log, (last, last))
+    assert [f.observation.time for f in ask(log).findings] == sorted(hits.values())
 
 
 def test_a_case_grows_with_what_is_read_into_it(tmp_path):
