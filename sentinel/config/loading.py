@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sentinel.config.rules import load_policy, load_rules
 from sentinel.config.settings import Settings
 from sentinel.located import Problem, Problems, validate
+from sentinel.located import load as read_yaml
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 
@@ -28,23 +30,40 @@ def load(path: Path) -> Loaded:
     Raises:
         Problems: Every mistake in settings, rules and policy together.
     """
-    settings: Any = validate(Settings, path)
-    problems: list[Problem] = []
-    catalog, policy = None, settings.policy
     base = path.resolve().parent
-    try:
-        catalog = load_rules([base / folder for folder in settings.rules], builtin=settings.builtin_rules)
-    except Problems as found:
-        problems += found.problems
-    if settings.policy_file:
-        try:
-            policy = load_policy(base / settings.policy_file)
-        except Problems as found:
-            problems += found.problems
-    if problems or catalog is None:
+    problems: list[Problem] = []
+    settings = _gathered(problems, lambda: validate(Settings, path))
+    rules, builtin, policy_file = _referred(path) if settings is None else _named(settings)
+    catalog = _gathered(problems, lambda: load_rules([base / folder for folder in rules], builtin=builtin))
+    policy = _gathered(problems, lambda: load_policy(base / policy_file)) if policy_file else None
+    if problems or settings is None or catalog is None:
         raise Problems(problems)
     anchored = settings.model_copy(update={"sinks": [_anchored(sink, base) for sink in settings.sinks]})
-    return Loaded(anchored, catalog, policy)
+    return Loaded(anchored, catalog, policy or settings.policy)
+
+
+def _gathered(problems: list[Problem], read: Callable[[], Any]) -> Any:
+    """Return what *read* gives; None, with its mistakes added to *problems*, when it has any."""
+    try:
+        return read()
+    except Problems as found:
+        problems += found.problems
+        return None
+
+
+def _named(settings: Any) -> tuple[list[Path], bool, Path | None]:
+    return settings.rules, settings.builtin_rules, settings.policy_file
+
+
+def _referred(path: Path) -> tuple[list[Path], bool, Path | None]:
+    """Return the files that a configuration with mistakes in it refers to, so that theirs are told in the same round."""
+    tree = _gathered([], lambda: read_yaml(path)[0])
+    if not isinstance(tree, dict):
+        return [], True, None
+    rules = tree.get("rules")
+    folders = [Path(folder) for folder in rules if isinstance(folder, str)] if isinstance(rules, list) else []
+    policy = tree.get("policy_file")
+    return folders, tree.get("builtin_rules") is not False, Path(policy) if isinstance(policy, str) else None
 
 
 def _anchored(sink: Any, base: Path) -> Any:

@@ -56,6 +56,18 @@ def test_check_names_every_mistake_with_file_and_line(tmp_path):
     assert "Did you mean 'timezone'?" in done.stderr
 
 
+def test_check_names_mistakes_in_rules_and_policy_in_the_same_round(tmp_path):
+    """The settings are wrong, and so is what they refer to: one round all the same."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "mine.yaml").write_text("schema: 1\nid: mine\n")
+    (tmp_path / "policy.yaml").write_text("network: []\n")
+    config = tmp_path / "sentinel.yaml"
+    config.write_text("sources: [{type: file, path: x, formt: y}]\nrules: [rules]\npolicy_file: policy.yaml\n")
+    done = sentinel("check", "-c", config)
+    for name in ("sentinel.yaml:1", "mine.yaml", "policy.yaml:1"):
+        assert name in done.stderr
+
+
 def test_check_says_when_all_is_in_order(tmp_path):
     """Silence could mean that nothing was looked at."""
     config = tmp_path / "sentinel.yaml"
