@@ -23,6 +23,7 @@ from sentinel.formats.detect import candidates, detect
 from sentinel.formats.format import LogFormat, Malformed, Spelling
 from sentinel.formats.reader import Reader
 from sentinel.observation import Observation
+from sentinel.packets.capture import is_capture
 from sentinel.packets.seen import Seen
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog, sanctioned_service
@@ -125,8 +126,13 @@ class Extractor:
         for loss in batch.losses:
             coverage.complete = False
             coverage.note(f"offset {loss.offset}: {loss.reason}")
+            if loss.length:
+                coverage.bytes += loss.length
+                coverage.records += 1
+                coverage.unparsed += 1
         if stream.format is None and len(batch.data):
             self._detect(stream, batch)
+            coverage.complete = coverage.complete and stream.format is not None
         if batch.probe is not None:
             stream.reader.learn(batch.probe())
         matched = list(self._matched(stream, batch))
@@ -141,11 +147,14 @@ class Extractor:
     def take_packets(self, coverage: Coverage, seen: Iterable[Seen], arrived: datetime) -> list[Matched]:
         """Return what packets yield. Times need no zone, and every packet was decoded: nothing is sampled."""
         matched = []
+        frame, nth = 0, 0
         for one in seen:
+            # One packet may complete several requests: they are told apart by their order in it.
+            frame, nth = one.frame, nth + 1 if one.frame == frame else 0
             coverage.saw(one.observation.time)
             for match in self._hits(coverage, one.observation):
                 origin = Origin(path=coverage.path, frame=one.frame)
-                identity = f"{one.observation.time.isoformat()}|{one.frame}"
+                identity = f"{one.observation.time.isoformat()}|{one.frame}|{nth}"
                 matched.append(self._finding(match, one.observation, one.packet, origin, identity, PACKETS, arrived))
         return matched
 
@@ -179,6 +188,8 @@ class Extractor:
             coverage.format, coverage.sure = stream.format.name, round(sure, 2)
             coverage.notes = [note for note in coverage.notes if not note.startswith("format not understood")]
         else:
+            if is_capture(bytes(batch.data[:4])):
+                coverage.note("this is a capture of packets: read it with 'sentinel replay pcap'")
             maybe = ", ".join(f"{log_format.name} ({score:.0%})" for log_format, score in candidates(records)[:3])
             coverage.note("format not understood" + (f"; closest: {maybe}" if maybe else ""))
 
@@ -190,7 +201,8 @@ class Extractor:
                 observations = stream.reader.parse(record)
             except Malformed as error:
                 coverage.refused(where, str(error))
-                if hit and not self._thorough:
+                if hit and self._watched(record, stream):
+                    coverage.complete = False
                     coverage.note(f"the record at offset {where} holds a watched name and could not be parsed: {error}")
                 continue
             coverage.parsed += 1
@@ -200,6 +212,11 @@ class Extractor:
                     origin = Origin(path=batch.input.path, offset=where)
                     identity = f"{batch.input.key}|{where}"
                     yield self._finding(match, observation, record, origin, identity, stream.reader.parser, batch.arrived)
+
+    def _watched(self, record: bytes, stream: _Stream) -> bool:
+        """Return whether a record that no format reads spells a watched name; a header's needle alone is none."""
+        spelling = stream.format.spelling if stream.format else WIDEST
+        return bool(self.ruling.matcher.scan(memoryview(record), spelling))
 
     def _hits(self, coverage: Coverage, seen: Observation) -> Iterator[Match]:
         """Yield the matches that become findings. What blinds us is counted, and nothing is kept of it."""

@@ -22,8 +22,8 @@ Kind = Literal[
     "dhcp_lease",
 ]
 
-Action = Literal["allowed", "blocked", "challenged"]
-"""What a proxy or resolver did: let it pass, refused it, or asked for a log-in first (HTTP 407)."""
+Action = Literal["allowed", "blocked", "challenged", "failed"]
+"""What a proxy or resolver did: let it pass, refused it, asked for a log-in first (HTTP 407), or could not reach the server."""
 
 _ASCII_LOWER = str.maketrans({chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)})
 _ABSENT = frozenset({"", "-"})
@@ -44,6 +44,8 @@ def host_name(text: str | None) -> str | None:
 
 def host_of(authority: str) -> str | None:
     """Return the host of an RFC 3986 authority (`user@host:port`, `[2001:db8::1]:443`), as `host_name` gives it."""
+    if "\\" in authority:  # browsers take it for the end of the host, others for a part of the user: it cannot be told
+        return None
     host = authority.rpartition("@")[2]
     if host.startswith("["):
         return host_name(host[1:].partition("]")[0])

@@ -176,7 +176,7 @@ def _how_known(session: Session) -> str:
 
 def _stage_known(session: Session) -> str:
     if session.attempts and session.attempts == session.findings:
-        return "every access was refused, so nothing was reached"
+        return "every access was refused or failed, so nothing was reached"
     if session.stage is Stage.LOOKUP:
         return "only the name was looked up, as browsers also do for a link that nobody opened"
     if session.stage is Stage.CONTACT:

@@ -29,7 +29,8 @@ def printable(text: str) -> str:
 
 def who(session: Session) -> str:
     """Return who a session is about, as far as the records say."""
-    named = [printable(part) for part in (session.user, session.device, session.client) if part]
+    several = f"one of {', '.join(session.users)}" if len(session.users) > 1 else session.user
+    named = [printable(part) for part in (several, session.device, session.client) if part]
     client = f"{named[0]} ({', '.join(named[1:])})" if len(named) > 1 else (named or ["an unknown client"])[0]
     return f"{client} in {session.network}" if session.network else client
 

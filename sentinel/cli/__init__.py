@@ -9,6 +9,7 @@ import typer
 from sentinel.cli import alerts, check, demo, formats, observe, replay, rules, run, sessions, sinks
 from sentinel.cli.shared import EX_CONFIG, say_version
 from sentinel.located import Problems
+from sentinel.store.step import UnusableStoreError
 
 app = typer.Typer(
     name="sentinel",
@@ -44,3 +45,9 @@ def main() -> None:
     except BrokenPipeError:  # `sentinel observe … | head` has read enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder that may not be written: the machine's matter, and no bug of ours
+        typer.echo(f"sentinel: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except UnusableStoreError as error:
+        typer.echo(f"sentinel: {error}", err=True)
+        sys.exit(1)

@@ -131,7 +131,14 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
     settings = loaded.settings if loaded else None
     if asked.deliver and not (settings and settings.sinks):
         raise typer.BadParameter("--deliver needs a settings file with sinks; give it with --config")
+    if asked.as_json and asked.as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    if asked.report and not asked.report.absolute().parent.is_dir():
+        raise typer.BadParameter(f"--report: there is no folder {asked.report.absolute().parent}")
     zone = _zone(asked.zone or (settings.timezone if settings else None))
+    since, until = moment(asked.since, zone), moment(asked.until, zone)
+    if since and until and since >= until:
+        raise typer.BadParameter("--since has to lie before --until")
     policy = load_policy(asked.policy) if asked.policy else (loaded.policy if loaded else Policy())
     folders = list(asked.rules or [])
     catalog = loaded.catalog if loaded and not folders else load_rules([*(settings.rules if settings else []), *folders])
@@ -146,8 +153,8 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
             gap=settings.gap if settings else None,
             zone=zone,
             format=asked.format,
-            since=moment(asked.since, zone),
-            until=moment(asked.until, zone),
+            since=since,
+            until=until,
             thorough=asked.thorough,
             jobs=asked.jobs,
             directory=_directory(asked.identity, zone),

@@ -24,6 +24,7 @@ def open_store(config: Path | None, store: Path | None) -> Iterator[Store]:
 
     if store is None and config is None:
         raise typer.BadParameter("name the settings file with --config, or the store with --store")
+    store = store / "case.db" if store and store.is_dir() else store  # a case is named by its folder
     url = url_of(str(store), Path.cwd()) if store else _configured(config)
     path = url.removeprefix("sqlite:///")
     if url.startswith("sqlite") and not Path(path).exists():

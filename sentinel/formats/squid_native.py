@@ -82,7 +82,7 @@ def parse(record: bytes, _stream: Stream) -> Sequence[Observation]:
             path=path,
             query=query,
             method=front["method"],
-            status=int(front["status"]) or None,
+            status=int(front["status"]),
             bytes_down=int(front["size"]),
             duration=duration,
             action=_action(front["result"], int(front["status"])),
@@ -162,7 +162,7 @@ def _action(result: str, status: int) -> Action | None:
     if "DENIED" in result:
         return "blocked"
     # NONE with an error: Squid answered by itself, and by no rule of policy.
-    return None if result.startswith("NONE") and not 200 <= status < 400 else "allowed"
+    return "failed" if result.startswith("NONE") and not 200 <= status < 400 else "allowed"
 
 
 FORMAT = LogFormat(

@@ -57,6 +57,7 @@ def _account(coverage: Coverage, reader: CaptureReader, decoder: Decoder) -> Non
         coverage.note(f"offset {loss.offset}: {loss.reason}")
     for what, count in sorted(decoder.noteworthy().items()):
         coverage.note(f"{what}: {count}")
+    coverage.complete = coverage.complete and not decoder.lost()
 
 
 def _now() -> datetime:

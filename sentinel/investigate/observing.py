@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 
 from sentinel.activity.records import Origin
@@ -26,7 +28,7 @@ def observe_all(
 ) -> Iterator[tuple[Observation, Origin]]:
     """Yield every observation in *paths* with where it was found: logs in their order, captures by their first packets."""
     found = files(paths)
-    captures = [path for path in found if path != "-" and looks_like_capture(path)]
+    captures = [path for path in found if path != "-" and _is_capture(path)]
     for path in found:
         if path not in captures:
             yield from _of_log(path, log_format, zone, tell)
@@ -41,6 +43,13 @@ def observe_all(
             yield one.observation, Origin(path=path, frame=one.frame)
         if reader.loss:
             tell(f"{path}: {reader.loss}")
+
+
+def _is_capture(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and looks_like_capture(path)
+    except OSError:
+        return False  # reading it as a log tells why it cannot be
 
 
 def _of_log(path: str, log_format: str | None, zone: str | None, tell: Tell) -> Iterator[tuple[Observation, Origin]]:

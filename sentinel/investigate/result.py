@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.activity.records import Finding, Session
-from sentinel.activity.wording import defang
+from sentinel.activity.wording import defang, printable
 from sentinel.coverage import Coverage
 from sentinel.terms import Verdict
 
@@ -35,8 +35,8 @@ class Result:
 
     @property
     def complete(self) -> bool:
-        """Whether every input was read to its end and understood."""
-        return all(one.complete and not one.unparsed and one.understood for one in self.coverage)
+        """Whether there was input, and every one was read to its end and understood."""
+        return bool(self.coverage) and all(one.complete and not one.unparsed and one.understood for one in self.coverage)
 
 
 def stamp(time: datetime | None) -> str | None:
@@ -67,6 +67,7 @@ def session_document(session: Session, findings: Sequence[str], explanation: str
         "service": session.service,
         "service_name": session.service_name,
         "client": {"ip": session.client, "user": session.user, "device": session.device},
+        "users": list(session.users),
         "network": session.network,
         "started": stamp(session.started),
         "ended": stamp(session.ended),
@@ -153,7 +154,8 @@ def input_document(one: Coverage) -> dict[str, Any]:
 
 
 CSV_COLUMNS = (
-    "session", "service", "verdict", "stage", "basis", "severity", "ip", "user", "device", "network", "started", "ended",
+    "session", "service", "verdict", "stage", "basis", "severity", "ip", "user", "users", "device", "network", "started",
+    "ended",
     "searches_at_least", "uploads", "attempts", "records", "names", "reason",
 )  # fmt: skip
 
@@ -165,8 +167,8 @@ def as_csv(result: Result) -> str:
     table.writerow(CSV_COLUMNS)
     for s in result.sessions:
         row = (
-            s.id, s.service, s.verdict.value, s.stage.word, s.basis.value, s.severity.word, s.client, s.user, s.device,
-            s.network, stamp(s.started), stamp(s.ended), s.searches, s.uploads, s.attempts, s.findings,
+            s.id, s.service, s.verdict.value, s.stage.word, s.basis.value, s.severity.word, s.client, s.user, " ".join(s.users),
+            s.device, s.network, stamp(s.started), stamp(s.ended), s.searches, s.uploads, s.attempts, s.findings,
             " ".join(map(defang, s.names)), s.reason,
         )  # fmt: skip
         table.writerow([_inert(cell) for cell in row])
@@ -174,5 +176,5 @@ def as_csv(result: Result) -> str:
 
 
 def _inert(cell: object) -> str:
-    text = "" if cell is None else str(cell)
+    text = "" if cell is None else printable(str(cell))
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

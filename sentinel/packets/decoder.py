@@ -69,6 +69,12 @@ class _Packet:
     data: memoryview
 
 
+LOST = (
+    "truncated", "hellos_cut", "requests_cut", "fragments_cut", "fragments_missing", "evicted", "segments_dropped",
+    "quic_dropped", "quic_incomplete",
+)  # fmt: skip
+
+
 class Decoder:
     """Takes packets in the order of their capture and gives out what they show.
 
@@ -138,6 +144,10 @@ class Decoder:
         """Return how often something could not be read or was given up: what a reader of the findings has to know."""
         told = {WORDS[name]: count for name, count in self.counters.items() if name in WORDS and count}
         return dict(sorted(told.items()))
+
+    def lost(self) -> int:
+        """Return how many packets, hellos and requests could not be read for want of bytes or of memory."""
+        return sum(self.counters[name] for name in LOST)
 
     def _slowly(self, packet: _Packet, linktype: int, original_length: int) -> list[Seen]:
         seen: list[Seen] = []

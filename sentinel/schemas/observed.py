@@ -22,7 +22,7 @@ def document(seen: Observation, origin: Origin) -> dict[str, Any]:
         "destination": {"ip": seen.server, "port": seen.server_port, "bytes": seen.bytes_down},
         "user": {"name": seen.user},
         "host": {"name": seen.device},
-        "http": {"request": {"method": seen.method}, "response": {"status_code": seen.status}},
+        "http": {"request": {"method": seen.method}, "response": {"status_code": seen.status or None}},
         "user_agent": {"original": seen.user_agent},
         "log": {"file": {"path": origin.path}, "offset": origin.offset},
         "sentinel": {"frame": origin.frame, "time_text": seen.time_text, "claimed_user": seen.claimed_user, "flow": seen.flow},
@@ -54,4 +54,4 @@ def _dns(seen: Observation) -> dict[str, Any]:
 
 
 def _outcome(seen: Observation) -> str | None:
-    return {"allowed": "success", "blocked": "failure", "challenged": "failure"}.get(seen.action or "")
+    return {"allowed": "success", "blocked": "failure", "challenged": "failure", "failed": "failure"}.get(seen.action or "")

@@ -188,21 +188,31 @@ def _by_mail(service: Service, indicator: Indicator, name: str, seen: Observatio
 
 
 def _by_host(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
-    reached = seen.action not in ("blocked", "challenged")
+    reached = _reached(seen)
     if seen.kind in LOOKUPS or not reached:
         return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached)
     stage = Stage.of(indicator.stage)
     basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED if stage <= Stage.CONTACT else Basis.INFERRED
-    refused = seen.status is not None and seen.status >= 400  # by the service: asked for, and no more
-    if seen.kind == "http_request" and (stage <= Stage.VISIT or refused):
+    if seen.kind == "http_request" and (stage <= Stage.VISIT or _unanswered(seen)):
         stage, basis = Stage.VISIT, Basis.OBSERVED
     return Match(service, indicator.label, stage, basis, name, reached)
 
 
+def _reached(seen: Observation) -> bool:
+    """Return whether anything of an access got to the server: a tunnel that was not opened carried nothing."""
+    no_tunnel = seen.kind == "proxy_connect" and seen.status is not None and not 200 <= seen.status < 300
+    return seen.action not in ("blocked", "challenged", "failed") and not no_tunnel
+
+
+def _unanswered(seen: Observation) -> bool:
+    """Return whether the log says that the service answered with an error, or (status 0) that no answer came."""
+    return seen.status is not None and (seen.status >= 400 or seen.status == 0)
+
+
 def _by_url(service: Service, indicator: Indicator, name: str, seen: Observation) -> Match:
-    if seen.action in ("blocked", "challenged"):
+    if not _reached(seen):
         return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached=False)
-    if seen.status is not None and seen.status >= 400:  # the service refused it: a request was made, nothing was done
+    if _unanswered(seen):  # the service refused it, or never answered: a request was made, nothing is known to be done
         return Match(service, indicator.label, Stage.VISIT, Basis.OBSERVED, name, reached=True)
     stage = max(Stage.of(indicator.stage), Stage.VISIT)
     basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED

@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import os
+import stat
 import sys
 import tarfile
 import zipfile
@@ -41,10 +42,21 @@ def files(paths: Sequence[str]) -> list[str]:
     for path in paths:
         here = Path(path)
         if path != "-" and here.is_dir():
-            found += sorted(str(file) for file in here.rglob("*") if file.is_file() and not file.is_symlink())
+            found += sorted(_below(here))
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """Yield what is in a folder. One that may not be looked into is yielded itself, so that its reading fails and is told."""
+    closed: list[str] = []
+    for where, _folders, names in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
+        for name in names:
+            path = Path(where, name)
+            if not path.is_symlink():
+                yield str(path)
+    yield from closed
 
 
 def size_of(path: str) -> int:
@@ -77,6 +89,9 @@ class Archive:
         A batch's `data` is valid only until the next one is asked for.
         """
         try:
+            if self.path != "-" and not stat.S_ISREG(os.stat(self.path).st_mode) and not Path(self.path).is_dir():
+                yield self._nothing(self._input(self.path, b"", None), "is no regular file")
+                return
             opened = sys.stdin.buffer if self.path == "-" else open(self.path, "rb", buffering=0)  # noqa: SIM115
         except OSError as error:
             yield self._nothing(self._input(self.path, b"", None), f"cannot be opened: {error.strerror}")

@@ -183,10 +183,7 @@ def looks_like_capture(path: str | Path) -> bool:
 def in_order(paths: Sequence[str | Path]) -> list[str]:
     """Return captures in the order of their first packets, as a rotating `tcpdump -C` or `-G` wrote them.
 
-    One without packets comes first; standard input comes last, for it can be read only once.
-
-    Raises:
-        OSError: One of the files cannot be opened.
+    One without packets, or that cannot be opened, comes first; standard input comes last, for it can be read only once.
     """
     return sorted((str(path) for path in paths), key=lambda path: (path == STANDARD_INPUT, _first_time(path), path))
 
@@ -195,14 +192,14 @@ def _first_time(path: str) -> int:
     if path == STANDARD_INPUT:
         return 0
     parser = CaptureParser()
-    with Path(path).open("rb") as opened:
-        file = _Counted(opened)
-        try:
+    try:
+        with Path(path).open("rb") as opened:
+            file = _Counted(opened)
             for chunk in chunks(file, kind_of(file.head())):
                 for record in parser.feed(chunk):
                     return record[0]
-        except (Damaged, Undecodable):
-            pass  # told when the file is read
+    except (Damaged, Undecodable, OSError):
+        pass  # told when the file is read
     return 0
 
 

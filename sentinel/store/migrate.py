@@ -7,11 +7,12 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from sentinel.store.schema import REVISION
+from sentinel.store.step import UnusableStoreError
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-class NewerStoreError(Exception):
+class NewerStoreError(UnusableStoreError):
     """The store was written by a version of Sentinel that knows more than this one."""
 
 

@@ -15,6 +15,10 @@ from sentinel.sources.batch import Position
 _SQLITE = "sqlite:///"
 
 
+class UnusableStoreError(Exception):
+    """What lies there cannot be opened as a store."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """All that one batch changes, committed at once.

@@ -31,16 +31,13 @@ from sentinel.store.outbox import Outgoing as Outgoing
 from sentinel.store.outbox import Result
 from sentinel.store.sqlite import file_engine, private_engine
 from sentinel.store.step import Step as Step
+from sentinel.store.step import UnusableStoreError as UnusableStoreError
 from sentinel.store.step import url_of as url_of
 
 _WRITER = threading.RLock()
 """Held while anything is written: one lock for all stores of the process, as two may be open on the same file."""
 
 _SQLITE = "sqlite:///"
-
-
-class UnusableStoreError(Exception):
-    """What lies there cannot be opened as a store."""
 
 
 class Store:

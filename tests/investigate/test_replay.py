@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
 
 from sentinel.extract import Ruling
 from sentinel.investigate.replay import Inquiry, replay
@@ -125,6 +128,35 @@ def test_a_case_grows_with_what_is_read_into_it(tmp_path):
     whole = ask(DEMO / "access.log", DEMO / "dnsmasq.log")
     assert told(grown) == told(whole)
     assert [f.id for f in grown.findings] == [f.id for f in whole.findings]
+
+
+def test_several_requests_in_one_packet_are_all_found(tmp_path):
+    """A pipelined search must not be lost to the page that was asked for after it."""
+    search = b"POST /api/search/new HTTP/1.1\r\nHost: pimeyes.com\r\nContent-Length: 0\r\n\r\n"
+    page = b"GET /en HTTP/1.1\r\nHost: pimeyes.com\r\n\r\n"
+    ends = Ether() / IP(src="10.0.0.5", dst="192.0.2.9")
+    packets = [
+        ends / TCP(sport=4000, dport=80, flags="S", seq=1),
+        ends / TCP(sport=4000, dport=80, flags="PA", seq=2) / (search + page),
+    ]
+    wrpcap(str(tmp_path / "a.pcap"), packets)
+    result = ask(tmp_path / "a.pcap", kind="pcap")
+    assert [f.stage.word for f in result.findings] == ["search", "visit"]
+    assert result.sessions[0].searches == 1
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    """A pipe, a folder without permission, a file that is no log: none of them is clean."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text.log").write_text("lorem ipsum\n")
+    result = ask(tmp_path)
+    assert not result.complete
+    assert [c.complete for c in result.coverage] == [False, False]
+
+
+def test_no_input_is_no_answer(tmp_path):
+    """An empty folder says nothing about anybody."""
+    assert not ask(tmp_path).complete
 
 
 def test_thorough_finds_the_same_and_says_that_nothing_was_sampled():

@@ -111,6 +111,26 @@ def test_any_path_is_matched_without_a_crash(path):
     assert found.stage is Stage.LOGIN
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"kind": "proxy_connect", "status": 503},
+        {"kind": "proxy_connect", "status": 503, "action": "failed"},
+        {"kind": "http_request", "method": "POST", "path": "/api/v1/searches", "action": "failed", "status": 400},
+    ],
+)
+def test_what_never_got_to_the_server_is_an_attempt(seen):
+    """A tunnel that was not opened carried nothing: it is no log-in."""
+    found = match(name="app.clearview.ai", **seen)["clearview-ai"]
+    assert (found.stage, found.reached, found.counts_search) == (Stage.LOOKUP, False, False)
+
+
+def test_a_request_without_an_answer_proves_no_search():
+    """Squid writes status 000 for a request that was broken off: "at least one search" needs more."""
+    found = match("http_request", name="app.clearview.ai", method="POST", path="/api/v1/searches", status=0)["clearview-ai"]
+    assert (found.stage, found.counts_search) == (Stage.VISIT, False)
+
+
 def test_a_refused_access_says_that_nothing_was_reached():
     """It is counted as an attempt, apart from visits."""
     assert match("proxy_connect", name="pimeyes.com", action="blocked")["pimeyes"].reached is False
