@@ -24,6 +24,8 @@ def defang(host: str) -> str:
 
 def printable(text: str) -> str:
     """Return *text* without control characters: what came off the wire must not steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
