@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import hyperscan
@@ -43,6 +44,7 @@ def _linear(pattern: str) -> str:
     return pattern
 
 
+@cache
 def path_database(pattern: str) -> hyperscan.Database:
     """Return *pattern*, which begins with ^, compiled by Hyperscan: its time is linear in the path, whoever chose the path.
 
