@@ -100,7 +100,7 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
     if not inquiry.case:
         return result
     case = cast("Store", inquiry.store)  # what earlier replays into the same case found belongs to the answer
-    findings = sorted((replace(f, raw=b"") for f in case.findings()), key=lambda f: (f.observation.time, f.id))
+    findings = sorted((replace(f, raw=b"") for f in case.findings()), key=_when_and_where)
     return replace(result, findings=findings, belongs=case.belongs())
 
 
@@ -133,7 +133,7 @@ class _Gathered:
         return Result(
             ruleset=inquiry.ruling.catalog.digest,
             sessions=sessions,
-            findings=sorted(self.findings, key=lambda f: (f.observation.time, f.id)),
+            findings=sorted(self.findings, key=_when_and_where),
             belongs={finding: self._home(session) for finding, session in self._belongs.items()},
             coverage=sorted(self._coverage, key=lambda one: one.path),
             explanations=explanations,
@@ -143,6 +143,12 @@ class _Gathered:
         while session in self._merged:
             session = self._merged[session]
         return session
+
+
+def _when_and_where(finding: Finding) -> tuple[datetime, str, int]:
+    """Return what findings are sorted by; those of one packet keep the order in which they stand in it."""
+    origin = finding.origin
+    return finding.observation.time, origin.path, origin.frame or origin.offset or 0
 
 
 def _logs(inquiry: Inquiry, job: _Job) -> Iterator[Piece]:
