@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,6 +38,9 @@ from sentinel.store.step import url_of as url_of
 _WRITER = threading.RLock()
 """Held while anything is written: one lock for all stores of the process, as two may be open on the same file."""
 
+LOCKED_TRIES = 100
+"""Tenths of a second to wait for another process that changes the journal's mode: SQLite's own time-out does not cover that."""
+
 _SQLITE = "sqlite:///"
 
 
@@ -60,6 +64,17 @@ class Store:
             NewerStoreError: A newer version of Sentinel wrote it.
             UnusableStoreError: It cannot be opened or is something else.
         """
+        for _ in range(LOCKED_TRIES):
+            try:
+                return cls._opened(url)
+            except UnusableStoreError as error:  # another process makes the same store at this moment
+                if "database is locked" not in str(error):
+                    raise
+                time.sleep(0.1)
+        return cls._opened(url)
+
+    @classmethod
+    def _opened(cls, url: str) -> Store:
         try:
             engine = _file(Path(url.removeprefix(_SQLITE))) if url.startswith(_SQLITE) else create_engine(url)
             with engine.connect() as connection:
