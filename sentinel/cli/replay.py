@@ -204,9 +204,11 @@ def _store(asked: _Asked) -> Store | NoStore:
 
 
 def _route(settings: Any) -> Any:
+    if not settings:
+        return lambda _alert: []
     from sentinel.sinks.delivery import accepts
 
-    return (lambda alert: [s.name for s in settings.sinks if accepts(s, alert)]) if settings else (lambda _alert: [])
+    return lambda alert: [sink.name for sink in settings.sinks if accepts(sink, alert)]
 
 
 def _zone(name: str | None) -> str | None:

@@ -27,13 +27,19 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.
 MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="The settings file.", exists=True, dir_okay=False)]
 
 
-def say_version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    """Find unsanctioned use of commercial face-search services in DNS logs, proxy logs and packets."""
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         typer.echo(f"sentinel {importlib.metadata.version('sentinel-face-search')}")
         raise typer.Exit
+
+
+def say_version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Find unsanctioned use of commercial face-search services in DNS logs, proxy logs and packets."""
+    del version  # answered by its callback, before a command is asked for
 
 
 def expand(paths: Sequence[str]) -> list[str]:

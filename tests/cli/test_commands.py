@@ -83,6 +83,12 @@ def test_a_bad_configuration_starts_nothing(tmp_path):
     assert sentinel("run", "-c", config).returncode == 78
 
 
+def test_the_version_needs_no_command():
+    """It is the first thing that a report of a defect is asked for."""
+    done = sentinel("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "sentinel")
+
+
 def test_a_path_that_is_not_there_is_a_usage_error():
     """A typing mistake must not read as nothing found."""
     done = sentinel("replay", "logs", "/nowhere/*.log")
