@@ -1,11 +1,13 @@
 """The extractor: what it passes over is nothing that a full parse would have found, and each finding lies where it says."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sentinel.activity.sessions import client_key
 from sentinel.extract import Extractor, Ruling, lines_in, records_in
 from sentinel.formats import FORMATS
 from sentinel.policy.policy import Policy
@@ -26,29 +28,22 @@ HOSTS = [
 ]
 PATHS = ["/", "/api/search", "/api/v1/searches", "/spaces/UnFakePro/FaceSearch", "/a?u=pimeyes.com", "/%61pi/search"]
 
-DNS_TSV = (
-    "#separator \\x09\n#path\tdns\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tquery\tqtype_name\n"
-)
-BIND = "23-Nov-2026 07:31:02.444 queries: info: client @0x7f 10.0.0.{n}#33088 ({host}): query: {host} IN A + (10.0.0.53)\n"
-SQUID = "1795411169.935      3 10.0.0.{n} TCP_MISS/200 374 POST https://{host}{path} - HIER_DIRECT/192.0.2.9 text/html\n"
-ZEEK = (
-    '{{"ts":1575413123.29,"uid":"C{n}","id.orig_h":"10.0.0.{n}","id.resp_h":"10.0.0.53","id.resp_p":53,'
-    '"proto":"udp","trans_id":7,"query":"{host}","qtype":1,"qtype_name":"A"}}\n'
-)
-LINES = {
-    "bind-query": BIND,
-    "dnsmasq": "Nov 23 07:24:43 dnsmasq[49]: {n} 10.0.0.{n}/44633 query[A] {host} from 10.0.0.{n}\n",
-    "unbound": "[1795410884] unbound[13693:1] info: 10.0.0.{n} {host}. A IN\n",
-    "squid-native": SQUID,
-    "zeek-tsv": "1379288668.060639\tC{n}\t10.0.0.{n}\t1030\t10.0.0.53\t53\tudp\t{host}\tA\n",
-    "zeek-json": ZEEK,
-}
+LINES = {path.stem: path.read_text() for path in (Path(__file__).parent / "data" / "formats" / "lines").iterdir()}
+"""For each format a record that tells of an access, with @n@, @host@, @labels@ and @path@ to be filled; header lines go before it."""
+
+
+def lines_of(name, n, host, path="/", written=None):
+    """Return a format's header lines and one record."""
+    labels = "".join(f"({len(label)}){label}" for label in host.split(".")) + "(0)"
+    text = LINES[name].replace("@n@", str(n)).replace("@host@", written or host).replace("@labels@", labels)
+    header, newline, record = text.removesuffix("\n").rpartition("\n")
+    return (header + newline).encode(), (record.replace("@path@", path) + "\n").encode("utf-8")
 
 
 def spelt(host, upper, escape, name):
     """Write a host name as a format's writer may: letters of any case, and escaped where the format has escapes."""
     written = "".join(c.upper() if u else c for c, u in zip(host, upper, strict=False))
-    template = {"zeek-json": "\\u{:04x}", "zeek-tsv": "\\x{:02x}"}.get(name)
+    template = {"json": "\\u{:04x}", "zeek": "\\x{:02x}"}.get(FORMATS[name].spelling)
     if template is None:
         return written
     return "".join(template.format(ord(c)) if e else c for c, e in zip(written, escape, strict=False))
@@ -77,9 +72,9 @@ accesses = st.lists(
 @given(accesses=accesses, hostile=st.binary(max_size=40), cut=st.integers(0, 200))
 def test_scanning_first_finds_what_parsing_everything_finds(name, accesses, hostile, cut):
     """Hits are one line in a hundred thousand; none of them may be lost to the short way of finding them."""
-    data = DNS_TSV.encode() if name == "zeek-tsv" else b""
+    data = lines_of(name, 1, "")[0]
     for n, host, path, upper, escape, damage in accesses:
-        line = LINES[name].format(n=n, host=spelt(host, upper, escape, name), path=path).encode()
+        line = lines_of(name, n, host, path, spelt(host, upper, escape, name))[1]
         if damage == 0:
             line = line[: cut % len(line)] + hostile.replace(b"\n", b"") + b"\n"
         elif damage == 1:
@@ -92,16 +87,15 @@ def test_scanning_first_finds_what_parsing_everything_finds(name, accesses, host
 def test_the_formats_of_the_property_are_all_there_are(name):
     """A format without a line here would be left out of the promise."""
     assert set(LINES) == set(FORMATS)
-    data = (DNS_TSV if name == "zeek-tsv" else "").encode() + LINES[name].format(n=7, host="pimeyes.com", path="/").encode()
-    ids, matched, _ = found(data, name, thorough=False)
+    ids, matched, _ = found(b"".join(lines_of(name, 7, "pimeyes.com")), name, thorough=False)
     assert len(ids) == 1
-    assert matched[0].finding.observation.client == "10.0.0.7"
+    assert client_key(matched[0].finding) in ("10.0.0.7", "user7@corp.example", "pc-7")
 
 
 def test_a_findings_raw_bytes_lie_at_its_offset():
     """Whoever doubts a finding opens the file there."""
-    quiet = LINES["squid-native"].format(n=1, host="example.org", path="/").encode()
-    data = quiet * 3 + LINES["squid-native"].format(n=9, host="pimeyes.com", path="/").encode().replace(b"\n", b"\r\n") + quiet
+    _, quiet = lines_of("squid-native", 1, "example.org")
+    data = quiet * 3 + lines_of("squid-native", 9, "pimeyes.com")[1].replace(b"\n", b"\r\n") + quiet
     _, (one,), coverage = found(data, "squid-native", thorough=False)
     origin = one.finding.origin
     assert data[origin.offset :].startswith(one.finding.raw)
@@ -111,8 +105,7 @@ def test_a_findings_raw_bytes_lie_at_its_offset():
 
 def test_what_blinds_us_is_counted_and_not_kept():
     """A look-up of a DoH resolver accuses nobody; that it was there has to be said."""
-    data = LINES["dnsmasq"].format(n=3, host="dns.google", path="").encode()
-    ids, _, coverage = found(data, "dnsmasq", thorough=False)
+    ids, _, coverage = found(lines_of("dnsmasq", 3, "dns.google")[1], "dnsmasq", thorough=False)
     assert ids == set()
     assert coverage.unreadable == {"doh": 1}
 
