@@ -9,7 +9,7 @@ from typing import Literal
 from sentinel.observation import Observation
 from sentinel.terms import Basis, Severity, Stage, Verdict
 
-AlertKind = Literal["opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-test"]
+AlertKind = Literal["opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-backlog", "sink-test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from sentinel.schemas.text import (
     one_sentence,
     present,
     reason,
+    refused,
     stamp,
     tidy,
 )
@@ -68,10 +69,9 @@ def _event(alert: Alert, session: Session | None) -> dict[str, Any]:
         "reason": reason(alert),
     }
     if session:
-        refused = 0 < session.attempts == session.findings
         fields |= {
             "category": ["intrusion_detection", "network"],
-            "type": ["denied" if refused else "info"],
+            "type": ["denied" if refused(session) else "info"],
             "start": stamp(session.started),
             "end": stamp(session.ended),
         }

@@ -22,24 +22,24 @@ from sentinel.schemas.text import TYPES, one_sentence, present, reason, stamp, t
 
 def event(alert: Alert, sensor: str) -> bytes:
     """Return *alert* as one line of JSON without its end; *sensor* is the name of the machine that raised it."""
-    document = {
-        "id": alert.id,
-        "type": TYPES[alert.kind],
-        "timestamp": stamp(alert.created),
-        "data": {
-            "kind": alert.kind,
-            "severity": alert.severity.word,
-            "text": one_sentence(alert),
-            "sensor": sensor,
-            "session": _session(alert, alert.session) if alert.session else None,
-            "url": alert.url,
-            "method": alert.method,
-            "server": {"ip": alert.server, "port": alert.server_port},
-            "client_port": alert.client_port,
-            "extra": dict(alert.extra),
-        },
-    }
+    document = {"id": alert.id, "type": TYPES[alert.kind], "timestamp": stamp(alert.created), "data": data(alert, sensor)}
     return json.dumps(tidy(present(document)), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def data(alert: Alert, sensor: str) -> dict[str, Any]:
+    """Return what there is to say of *alert* beside its envelope; what is not known is None."""
+    return {
+        "kind": alert.kind,
+        "severity": alert.severity.word,
+        "text": one_sentence(alert),
+        "sensor": sensor,
+        "session": _session(alert, alert.session) if alert.session else None,
+        "url": alert.url,
+        "method": alert.method,
+        "server": {"ip": alert.server, "port": alert.server_port},
+        "client_port": alert.client_port,
+        "extra": dict(alert.extra),
+    }
 
 
 def _session(alert: Alert, session: Session) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel.activity.records import Alert, AlertKind
+from sentinel.activity.records import Alert, AlertKind, Session
 from sentinel.activity.wording import defang
 from sentinel.terms import Severity
 
@@ -20,6 +20,7 @@ TYPES: dict[AlertKind, str] = {
     "closed": "sentinel.session.closed",
     "source-silent": "sentinel.source.silent",
     "coverage-gap": "sentinel.coverage.gap",
+    "sink-backlog": "sentinel.sink.backlog",
     "sink-test": "sentinel.sink.test",
 }
 """The type of an alert's event, constant for all events alike: receivers route and count by it."""
@@ -30,6 +31,7 @@ TITLES: dict[AlertKind, str] = {
     "closed": "Face-search use ended",
     "source-silent": "A log source fell silent",
     "coverage-gap": "Traffic could not be read",
+    "sink-backlog": "Alerts do not arrive",
     "sink-test": "Test alert",
 }
 
@@ -79,6 +81,11 @@ def _for_people(alert: Alert, text: str) -> str:
         if "." in host and host.lower() in said.lower():
             said = re.sub(re.escape(host), lambda found: defang(found[0]), said, flags=re.IGNORECASE)
     return said
+
+
+def refused(session: Session) -> bool:
+    """Return whether every access of the session was refused: then nothing was reached, and it is no use."""
+    return 0 < session.attempts == session.findings
 
 
 def hosts(alert: Alert) -> list[str]:

@@ -52,6 +52,7 @@ alerts = st.builds(
     extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
 ) | st.builds(
     Alert,
-    id=st.just("al_silent"), kind=st.sampled_from(["source-silent", "coverage-gap", "sink-test"]), created=st.just(START),
-    severity=st.sampled_from(Severity), session=st.none(), text=HOSTILE, extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
+    id=st.just("al_silent"), kind=st.sampled_from(["source-silent", "coverage-gap", "sink-backlog", "sink-test"]),
+    created=st.just(START), severity=st.sampled_from(Severity), session=st.none(), text=HOSTILE,
+    extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
 )  # fmt: skip
