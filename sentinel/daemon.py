@@ -21,7 +21,7 @@ from sentinel.config.settings import CaptureSource, FileSource
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
-from sentinel.located import Problems
+from sentinel.problems import Problems
 from sentinel.sinks.delivery import Drain, accepts
 from sentinel.sources.batch import Batch
 from sentinel.sources.follow import Follow

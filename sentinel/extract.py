@@ -26,8 +26,9 @@ from sentinel.observation import Observation
 from sentinel.packets.capture import is_capture
 from sentinel.packets.seen import Seen
 from sentinel.policy.policy import Policy
-from sentinel.signatures.catalog import Catalog, sanctioned_service
+from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.matcher import Match, Matcher
+from sentinel.signatures.service import Service
 from sentinel.sources.batch import Batch, Input
 from sentinel.terms import Severity
 
@@ -68,8 +69,7 @@ class Ruling:
         Raises:
             Problems: A host of the policy is not one, or belongs to another service.
         """
-        own = [sanctioned_service(service, name, hosts) for service, (name, hosts) in policy.own_hosts().items()]
-        full = catalog.with_services(own) if own else catalog
+        full = catalog.with_services(_own_services(policy)) if policy.own_hosts() else catalog
         facts = {s.id: ServiceFacts(s.name, s.category, Severity.of(s.severity)) for s in full.services.values()}
         return cls(full, policy, Matcher(full), facts)
 
@@ -269,6 +269,12 @@ class Extractor:
         sample = {0} if len(data) > LARGE else {0, _start(data, len(data) - 1)}
         for offset in sorted(hits | sample):
             yield offset, _record(data, offset), offset in hits
+
+
+def _own_services(policy: Policy) -> list[Service]:
+    from sentinel.signatures.reading import sanctioned_service  # it checks names as files are checked, and that loads slowly
+
+    return [sanctioned_service(service, name, hosts) for service, (name, hosts) in policy.own_hosts().items()]
 
 
 def lines_in(data: memoryview) -> int:

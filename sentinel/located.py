@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
+from sentinel.problems import Problem, Problems
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a file that a person writes. A larger one is not read."""
@@ -19,29 +20,6 @@ MOST_NODES = 200_000
 
 M = TypeVar("M", bound=BaseModel)
 Path_ = tuple[int | str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake. `line` counts from 1; 0 when it belongs to no line."""
-
-    file: str
-    line: int
-    what: str
-    mend: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.what}" + (f"\n    {self.mend}" if self.mend else "")
-
-
-class Problems(Exception):
-    """A person's mistakes in a file, all that were found."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        """Keep *problems*, of which there is at least one."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = list(problems)
 
 
 class Lines:

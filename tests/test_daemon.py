@@ -12,9 +12,10 @@ import pytest
 from sentinel.daemon import Daemon
 from sentinel.extract import Ruling
 from sentinel.investigate.replay import Inquiry, replay
-from sentinel.located import Problems
 from sentinel.policy.policy import Policy
-from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.problems import Problems
+from sentinel.signatures.folders import builtin_rules
+from sentinel.signatures.reading import load_catalog
 from sentinel.store.nothing import NoStore
 from sentinel.store.store import Store, url_of
 

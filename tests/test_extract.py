@@ -11,7 +11,8 @@ from sentinel.activity.sessions import client_key
 from sentinel.extract import Extractor, Ruling, lines_in, records_in
 from sentinel.formats import FORMATS
 from sentinel.policy.policy import Policy
-from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.signatures.folders import builtin_rules
+from sentinel.signatures.reading import load_catalog
 from sentinel.sources.batch import Batch, Input
 
 RULING = Ruling.of(load_catalog([builtin_rules()]), Policy())
@@ -29,7 +30,7 @@ HOSTS = [
 PATHS = ["/", "/api/search", "/api/v1/searches", "/spaces/UnFakePro/FaceSearch", "/a?u=pimeyes.com", "/%61pi/search"]
 
 LINES = {path.stem: path.read_text() for path in (Path(__file__).parent / "data" / "formats" / "lines").iterdir()}
-"""For each format a record that tells of an access, with @n@, @host@, @labels@ and @path@ to be filled; header lines go before it."""
+"""For each format its header lines and a record of an access, with @n@, @host@, @labels@ and @path@ to be filled."""
 
 
 def lines_of(name, n, host, path="/", written=None):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from sentinel.located import Problems, load, validate
+from sentinel.located import load, validate
+from sentinel.problems import Problems
 
 
 class Inner(BaseModel):

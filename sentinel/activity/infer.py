@@ -21,7 +21,7 @@ def by_size(finding: Finding, service: Service) -> Finding:
     at_host = finding.name == shape.host or finding.name.endswith("." + shape.host)
     if (
         at_host
-        and sent >= shape.upload_bytes.at_least
+        and sent >= shape.upload_bytes
         and finding.observation.kind in ("proxy_connect", "flow", "tls_client_hello")
     ):
         return replace(finding, stage=Stage.UPLOAD, basis=Basis.INFERRED)

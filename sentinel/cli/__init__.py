@@ -8,7 +8,7 @@ import typer
 
 from sentinel.cli import alerts, check, demo, formats, observe, replay, rules, run, sessions, sinks
 from sentinel.cli.shared import EX_CONFIG, say_version
-from sentinel.located import Problems
+from sentinel.problems import Problems
 from sentinel.store.step import UnusableStoreError
 
 app = typer.Typer(

@@ -13,12 +13,13 @@ import typer
 
 from sentinel.cli.sessions import show_table
 from sentinel.cli.shared import FOUND, UNREAD, MaybeConfig, bar, expand, moment, size_of
-from sentinel.config.rules import load_policy, load_rules
+from sentinel.config.rules import checked_rules, load_policy
 from sentinel.extract import Ruling
 from sentinel.formats import FORMATS
 from sentinel.investigate.replay import Inquiry, replay
 from sentinel.investigate.result import Result, as_csv, as_json
 from sentinel.policy.policy import Policy
+from sentinel.signatures.catalog import Catalog
 from sentinel.store.nothing import NoStore
 
 if TYPE_CHECKING:
@@ -140,8 +141,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
     if since and until and since >= until:
         raise typer.BadParameter("--since has to lie before --until")
     policy = load_policy(asked.policy) if asked.policy else (loaded.policy if loaded else Policy())
-    folders = list(asked.rules or [])
-    catalog = loaded.catalog if loaded and not folders else load_rules([*(settings.rules if settings else []), *folders])
+    catalog = loaded.catalog if loaded and not asked.rules else _rules(settings, asked.rules or [])
     store = _store(asked)
     try:
         inquiry = Inquiry(
@@ -167,6 +167,12 @@ def _answer(kind: Literal["logs", "pcap"], paths: list[str], asked: _Asked) -> N
     finally:
         store.close()
     _show(result, asked, policy)
+
+
+def _rules(settings: Any, folders: list[Path]) -> Catalog:
+    if settings is None:
+        return checked_rules(folders)
+    return checked_rules([*settings.rules, *folders], builtin=settings.builtin_rules)
 
 
 def _directory(paths: list[Path] | None, zone: str | None) -> Directory | None:

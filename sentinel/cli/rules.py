@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sentinel.activity.wording import defang
-from sentinel.config.rules import load_rules
+from sentinel.config.rules import load_rules, rule_folders
 
 app = typer.Typer(no_args_is_help=True, help="The signatures of face-search services.")
 
@@ -39,7 +39,7 @@ def show(service: str, rules: Folders = None, as_json: AsJson = False) -> None:
         raise typer.BadParameter(f"no service is called {service!r}; see 'sentinel rules list'")
     found = catalog.services[service]
     if as_json:
-        typer.echo(found.model_dump_json(indent=2, exclude_none=True))
+        typer.echo(json.dumps(found.described, indent=2, ensure_ascii=False))
         return
     typer.echo(f"{found.name} ({found.id})\n{found.category}, severity {found.severity}")
     for indicator in found.indicators:
@@ -52,13 +52,14 @@ def show(service: str, rules: Folders = None, as_json: AsJson = False) -> None:
 @app.command()
 def test(rules: Folders = None) -> None:
     """Run the cases that each service file brings, through the matcher that live traffic meets."""
+    from sentinel.signatures.reading import read_files
     from sentinel.signatures.selftest import run_tests
 
-    catalog = load_rules(rules or [])
-    report = run_tests(catalog)
+    files = read_files(rule_folders(rules or [])).files.values()
+    report = run_tests(files)
     for failure in report.failures:
         typer.echo(failure, err=True)
     failed = len(report.failures)
-    typer.echo(f"{len(catalog.services)} services, {report.cases} cases, {report.negative} of them negative, {failed} failed")
+    typer.echo(f"{len(files)} services, {report.cases} cases, {report.negative} of them negative, {failed} failed")
     if report.failures:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config.loading import load, unknown_services
-from sentinel.located import Problem, Problems
+from sentinel.problems import Problem, Problems
 from sentinel.sinks.delivery import try_out
 from sentinel.sinks.outcome import Delivered
 

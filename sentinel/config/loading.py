@@ -9,9 +9,10 @@ from typing import Any
 
 from sentinel.config.rules import load_policy, load_rules
 from sentinel.config.settings import Settings
-from sentinel.located import Problem, Problems, validate
 from sentinel.located import load as read_yaml
+from sentinel.located import validate
 from sentinel.policy.policy import Policy
+from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
 
 
@@ -39,7 +40,7 @@ def load(path: Path) -> Loaded:
     if problems or settings is None or catalog is None:
         raise Problems(problems)
     anchored = settings.model_copy(update={"sinks": [_anchored(sink, base) for sink in settings.sinks]})
-    return Loaded(anchored, catalog, policy or settings.policy)
+    return Loaded(anchored, catalog, policy or settings.policy.policy)
 
 
 def _gathered(problems: list[Problem], read: Callable[[], Any]) -> Any:

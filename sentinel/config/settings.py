@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sentinel.formats import FORMATS
-from sentinel.policy.policy import Policy
+from sentinel.policy.file import PolicyFile
 from sentinel.sinks import KINDS
 
 
@@ -84,7 +84,7 @@ class Common(BaseModel):
     store: str = Field("sentinel.db", description="Path of the SQLite store, or a database URL.")
     rules: list[Path] = Field(default_factory=list, description="Folders of service files, added to the built-in ones.")
     builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
-    policy: Policy = Field(default_factory=Policy, description="Networks by name and sanctioned services.")
+    policy: PolicyFile = Field(default_factory=PolicyFile, description="Networks by name and sanctioned services.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")
     session_gap_minutes: float = Field(30, gt=0, description="A session ends after so many minutes without a finding.")

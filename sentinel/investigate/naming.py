@@ -10,7 +10,7 @@ from pathlib import Path
 from sentinel.activity.records import Session
 from sentinel.formats.clock import zone_of
 from sentinel.identity import Binding, Directory, NotIdentity, bindings
-from sentinel.located import Problem, Problems
+from sentinel.problems import Problem, Problems
 
 
 def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:

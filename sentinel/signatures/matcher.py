@@ -12,7 +12,8 @@ import hyperscan
 
 from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
-from sentinel.signatures.service import Indicator, Service, Url, path_database
+from sentinel.signatures.pattern import path_database
+from sentinel.signatures.service import Indicator, Service, Url
 from sentinel.signatures.spelling import needles
 from sentinel.terms import Basis, Stage
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
+from sentinel.signatures.file import Case, ServiceFile
 from sentinel.signatures.matcher import Matcher
-from sentinel.signatures.service import Case
 
 SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,27 +24,24 @@ class Report:
     failures: list[str]
 
 
-def run_tests(catalog: Catalog) -> Report:
-    """Run every case of every service."""
-    failed = failures_of(catalog)
-    all_tests = [service.tests for service in catalog.services.values()]
-    negative = sum(len(tests.no_match) for tests in all_tests)
+def run_tests(files: Iterable[ServiceFile]) -> Report:
+    """Run every case of every service file."""
+    files = list(files)
+    failed = failures_of(files)
+    negative = sum(len(file.tests.no_match) for file in files)
     return Report(
-        cases=negative + sum(len(tests.match) for tests in all_tests),
+        cases=negative + sum(len(file.tests.match) for file in files),
         negative=negative,
         failures=[f"{service}: {failure}" for service, failures in failed.items() for failure in failures],
     )
 
 
-def failures_of(catalog: Catalog) -> dict[str, list[str]]:
-    """Return the cases that fail, by the id of their service."""
-    matcher = Matcher(catalog)
-    failed: dict[str, list[str]] = {}
-    for service in catalog.services.values():
-        found = list(_failures(matcher, service.id, service.tests.match, service.tests.no_match))
-        if found:
-            failed[service.id] = found
-    return failed
+def failures_of(files: Iterable[ServiceFile]) -> dict[str, list[str]]:
+    """Return the cases that fail when all of *files* are one rule set, by the id of their service."""
+    files = list(files)
+    matcher = Matcher(Catalog.of(file.service for file in files))
+    found = ((file.id, list(_failures(matcher, file.id, file.tests.match, file.tests.no_match))) for file in files)
+    return {service: failures for service, failures in found if failures}
 
 
 def _failures(matcher: Matcher, service: str, match: list[Case], no_match: list[Case]) -> Iterator[str]:

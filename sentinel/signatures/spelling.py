@@ -15,12 +15,14 @@ ESCAPES = {
     # No JSON writer escapes these, but a reader has to accept it: such a record is a candidate whatever it spells.
     "json": [rb"\\u00(?:" + LDH + rb")"],
     "zeek": [rb"\\x(?:" + LDH + rb")"],
+    "percent": [rb"%(?:" + LDH + rb")"],
 }
 
 
 def needles(names: list[str], paths: list[str], spelling: str) -> list[bytes]:
     """Return regular expressions, to be matched in any ASCII case, for *names* (hosts) and *paths* (literal) in a spelling."""
-    slash = rb"\\?/" if spelling == "json" else b"/"
+    # JSON may stand in a text of JSON, and then escapes what the inner one escaped.
+    slash = rb"\\{0,3}/" if spelling == "json" else b"/"
     found = [re.escape(name).encode() for name in names]
     found += [slash.join(re.escape(part).encode() for part in path.split("/")) for path in paths]
     return found + ESCAPES[spelling]

@@ -17,7 +17,8 @@ from sentinel.extract import Ruling
 from sentinel.investigate.replay import Inquiry, replay
 from sentinel.investigate.result import as_csv, as_json
 from sentinel.policy.policy import Policy
-from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.signatures.folders import builtin_rules
+from sentinel.signatures.reading import load_catalog
 from sentinel.store.nothing import NoStore
 from sentinel.store.store import Store
 

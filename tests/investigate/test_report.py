@@ -16,6 +16,7 @@ from sentinel.coverage import Coverage
 from sentinel.investigate import report
 from sentinel.investigate.result import Result
 from sentinel.observation import Observation
+from sentinel.policy.file import PolicyFile
 from sentinel.policy.policy import Policy
 from sentinel.terms import Basis, Severity, Stage, Verdict
 
@@ -216,12 +217,12 @@ def test_the_page_is_whole_by_itself_and_fit_for_screen_readers():
 
 def test_the_policy_is_told():
     """Sanctioned is what this policy says; a reader must be able to see which."""
-    policy = Policy.model_validate(
+    policy = PolicyFile.model_validate(
         {
             "networks": [{"name": "Bureau", "cidr": ["10.20.0.0/16"]}],
             "sanctioned": [{"service": "betaface", "networks": ["Bureau"]}],
         }
-    )
+    ).policy
     assert "Policy sanctions: betaface from Bureau." in words(policy=policy)
     assert "Bureau (10.20.0.0/16)." in words(policy=policy)
 

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from sentinel.policy.policy import Policy
+from sentinel.policy.file import PolicyFile
 from sentinel.terms import Verdict
 
-POLICY = Policy.model_validate(
+POLICY = PolicyFile.model_validate(
     {
         "networks": [
             {"name": "Department", "cidr": ["10.0.0.0/8", "2001:db8::/32"]},
@@ -17,7 +17,7 @@ POLICY = Policy.model_validate(
             {"service": "betaface", "networks": ["Detectives"]},
         ],
     }
-)
+).policy
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_hosts_of_a_sanctioned_system_are_canonical():
 def test_a_mistake_in_the_policy_is_refused(broken):
     """A network with host bits, an empty one, an unknown one, an unknown key: each would quietly change a verdict."""
     with pytest.raises(ValidationError):
-        Policy.model_validate(broken)
+        PolicyFile.model_validate(broken)

@@ -7,12 +7,14 @@ import pytest
 import yaml
 
 from sentinel.observation import Observation
-from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.signatures.folders import builtin_rules
 from sentinel.signatures.matcher import Matcher
+from sentinel.signatures.reading import read_files
 from sentinel.signatures.selftest import run_tests
 from sentinel.terms import Stage
 
-CATALOG = load_catalog([builtin_rules()])
+RULES = read_files([builtin_rules()])
+CATALOG = RULES.catalog
 MATCHER = Matcher(CATALOG)
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = sorted(builtin_rules().rglob("*.yaml"))
@@ -142,7 +144,7 @@ def test_look_alike_services_are_told_apart():
 
 def test_every_case_of_every_rule_holds():
     """What `sentinel rules test` shows the user."""
-    report = run_tests(CATALOG)
+    report = run_tests(RULES.files.values())
     assert report.failures == []
     assert report.cases > report.negative > 100
 
@@ -150,7 +152,7 @@ def test_every_case_of_every_rule_holds():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_rule_lies_in_its_folder_and_brings_cases_of_both_kinds(path):
     """The file's name is the id, the folder the category; a rule that is not tried both ways is an opinion."""
-    service = CATALOG.services[path.stem]
+    service = RULES.files[path.stem]
     assert service.category == path.parent.name
     assert service.references
     assert service.tests.no_match

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.observation import Observation
-from sentinel.signatures.catalog import builtin_rules, load_catalog
+from sentinel.signatures.folders import builtin_rules
 from sentinel.signatures.matcher import Matcher
+from sentinel.signatures.reading import load_catalog
 from sentinel.terms import Basis, Stage
 
 CATALOG = load_catalog([builtin_rules()])

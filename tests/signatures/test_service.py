@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from sentinel.located import Problems
-from sentinel.signatures.catalog import load_catalog, sanctioned_service
-from sentinel.signatures.service import path_database
+from sentinel.problems import Problems
+from sentinel.signatures.pattern import path_database
+from sentinel.signatures.reading import load_catalog, sanctioned_service
 
 GOOD = """\
 schema: 1
