@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from sentinel.cli.shared import MaybeConfig, moment
+from sentinel.cli import shared
 from sentinel.cli.storage import open_store
 from sentinel.investigate.result import session_document, stamp
 
-StorePath = Annotated[Path | None, typer.Option("--store", help="The store, when not the one that the settings file names.")]
 
-
-def alerts(
-    config: MaybeConfig = None,
-    store: StorePath = None,
-    since: Annotated[str | None, typer.Option(help="Only alerts made at or after this time.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-) -> None:
+@click.command()
+@shared.maybe_config
+@shared.store
+@click.option("--since", help="Only alerts made at or after this time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def alerts(config: Path | None, store: Path | None, since: str | None, as_json: bool) -> None:
     """List the alerts, oldest first."""
     with open_store(config, store) as kept:
-        start = moment(since, None)
+        start = shared.moment(since, None)
         for alert in kept.alerts():
             if start and alert.created < start:
                 continue
             if as_json:
                 session = session_document(alert.session, []) if alert.session else None
                 row = {"id": alert.id, "kind": alert.kind, "created": stamp(alert.created), "severity": alert.severity.word}
-                typer.echo(json.dumps({**row, "text": alert.text, "session": session}))
+                click.echo(json.dumps({**row, "text": alert.text, "session": session}))
             else:
-                typer.echo(f"{stamp(alert.created)}  {alert.severity.word:8} {alert.kind:10} {alert.text}")
+                click.echo(f"{stamp(alert.created)}  {alert.severity.word:8} {alert.kind:10} {alert.text}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
 
-import typer
+import click
 
-from sentinel.cli.shared import EX_CONFIG, Config
+from sentinel.cli import shared
 
 
-def check(
-    config: Config,
-    connect: Annotated[bool, typer.Option("--connect", help="Also try whether each sink can be reached.")] = False,
-) -> None:
+@click.command()
+@shared.config
+@click.option("--connect", is_flag=True, help="Also try whether each sink can be reached.")
+def check(config: Path, connect: bool) -> None:
     """Try configuration, rules, sources and sinks; start nothing, change nothing. Exit status 78 when something is wrong."""
     from sentinel.config.checking import problems_in, refused_by_sinks
 
@@ -20,8 +21,8 @@ def check(
     if connect and not problems:
         problems = refused_by_sinks(config)
     for problem in problems:
-        typer.echo(problem, err=True)
+        click.echo(problem, err=True)
     if problems:
-        typer.echo(f"sentinel: {len(problems)} thing{'s' * (len(problems) != 1)} to mend", err=True)
-        raise typer.Exit(EX_CONFIG)
-    typer.echo("configuration, rules, sources and sinks are in order")
+        click.echo(f"sentinel: {len(problems)} thing{'s' * (len(problems) != 1)} to mend", err=True)
+        sys.exit(shared.EX_CONFIG)
+    click.echo("configuration, rules, sources and sinks are in order")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
-import typer
+import click
 
-from sentinel.cli.shared import Config
+from sentinel.cli import shared
 
 
-def run(config: Config) -> None:
+@click.command()
+@shared.config
+def run(config: Path) -> None:
     """Watch the configured sources and send alerts until told to stop (SIGTERM, Ctrl-C); SIGHUP reloads."""
     from sentinel.daemon import Daemon
 
     set_up_logging()
     daemon = Daemon(config)
     daemon.take_signals()
-    raise typer.Exit(daemon.run())
+    sys.exit(daemon.run())
 
 
 def set_up_logging() -> None:

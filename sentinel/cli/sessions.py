@@ -5,32 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from sentinel.activity.records import Session
 from sentinel.activity.wording import defang, printable, who
-from sentinel.cli.shared import MaybeConfig
+from sentinel.cli import shared
 from sentinel.cli.storage import open_store
 from sentinel.investigate.result import session_document
 
 
-def sessions(
-    config: MaybeConfig = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="The store, when not the one that the settings file names.")
-    ] = None,
-    service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-) -> None:
+@click.command()
+@shared.maybe_config
+@shared.store
+@click.option("--service", help="Only this service.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def sessions(config: Path | None, store: Path | None, service: str | None, as_json: bool) -> None:
     """List the sessions, oldest first."""
     with open_store(config, store) as kept:
         found = [s for s in kept.sessions() if service in (None, s.service)]
         if as_json:
             for session in found:
                 ids = [finding.id for finding in kept.findings(session=session.id)]
-                typer.echo(json.dumps(session_document(session, ids)))
+                click.echo(json.dumps(session_document(session, ids)))
             return
     show_table(found)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import glob
-import importlib.metadata
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,36 +22,33 @@ EX_CONFIG = 78
 FOUND = 3
 UNREAD = 4
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", exists=True, dir_okay=False)]
-MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="The settings file.", exists=True, dir_okay=False)]
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"sentinel {importlib.metadata.version('sentinel-face-search')}")
-        raise typer.Exit
-
-
-def say_version(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_version)
-    ] = False,
-) -> None:
-    """Find unsanctioned use of commercial face-search services in DNS logs, proxy logs and packets."""
-    del version  # answered by its callback, before a command is asked for
+config = click.option(
+    "--config", "-c", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The settings file."
+)
+maybe_config = click.option(
+    "--config", "-c", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The settings file."
+)
+store = click.option(
+    "--store", type=click.Path(path_type=Path), help="The store, when not the one that the settings file names."
+)
+rules = click.option(
+    "--rules", multiple=True, type=click.Path(path_type=Path), help="A further folder of rules; may be given several times."
+)
+zone = click.option("--timezone", "zone", help="IANA zone of times that carry none; left out, the machine's.")
+log_format = click.option("--format", "log_format", help="The logs' format, when it is not to be told from the records.")
 
 
 def expand(paths: Sequence[str]) -> list[str]:
     """Return the paths with globs resolved, in their order; "-" is standard input.
 
     Raises:
-        typer.BadParameter: One of them is not there.
+        click.BadParameter: One of them is not there.
     """
     found: list[str] = []
     for path in paths:
         here = [path] if path == "-" or Path(path).exists() else sorted(glob.glob(path, recursive=True))
         if not here:
-            raise typer.BadParameter(f"{path}: no such file or folder, and nothing matches it as a pattern")
+            raise click.BadParameter(f"{path}: no such file or folder, and nothing matches it as a pattern")
         found += here
     return found
 
@@ -61,14 +57,14 @@ def moment(text: str | None, zone: str | None) -> datetime | None:
     """Return an ISO 8601 date or time in UTC; without an offset it is in *zone* (the machine's when None).
 
     Raises:
-        typer.BadParameter: It is no such date.
+        click.BadParameter: It is no such date.
     """
     if text is None:
         return None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date; write 2026-03-01 or 2026-03-01T14:00+01:00") from None
+        raise click.BadParameter(f"{text!r} is no date; write 2026-03-01 or 2026-03-01T14:00+01:00") from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=ZoneInfo(zone)) if zone else time.astimezone()
     return time.astimezone(UTC)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from sentinel.store.store import Store
@@ -18,17 +18,17 @@ def open_store(config: Path | None, store: Path | None) -> Iterator[Store]:
     """Open the store named by *store*, else by the settings file.
 
     Raises:
-        typer.BadParameter: Neither is given, or there is no such store: asking must not create one.
+        click.BadParameter: Neither is given, or there is no such store: asking must not create one.
     """
     from sentinel.store.store import Store, url_of
 
     if store is None and config is None:
-        raise typer.BadParameter("name the settings file with --config, or the store with --store")
+        raise click.BadParameter("name the settings file with --config, or the store with --store")
     store = store / "case.db" if store and store.is_dir() else store  # a case is named by its folder
     url = url_of(str(store), Path.cwd()) if store else _configured(config)
     path = url.removeprefix("sqlite:///")
     if url.startswith("sqlite") and not Path(path).exists():
-        raise typer.BadParameter(f"{path}: there is no store yet")
+        raise click.BadParameter(f"{path}: there is no store yet")
     opened = Store.open(url)
     try:
         yield opened
