@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.names import written_name
 from sentinel.formats.times import DAY_FIRST, ISO, MONTH_FIRST, read_time
 from sentinel.observation import Action, Kind, Observation
 
@@ -45,7 +46,6 @@ _SAID: dict[str, tuple[re.Pattern[str], Kind]] = {
     "disabled rpz ": (_REWRITE, "dns_answer"),
 }
 _WHAT = re.compile(r": (query: |response: |query failed |query (?=\(cache\) '|')|disabled rpz |rpz )", re.ASCII)
-_ESCAPED = re.compile(r"\\([\\.])")
 _LETS_PASS = frozenset({"PASSTHRU", "TCP-Only"})
 
 
@@ -110,7 +110,7 @@ def _told(
             client=head["client"],
             client_port=int(head["port"]),
             server=found.get("server"),
-            name=_ESCAPED.sub(_decimal, found["name"]) if "\\" in found["name"] else found["name"],
+            name=written_name(found["name"]),
             query_type=found["type"],
             action=_action(what[1], found),
             resolver=resolver,
@@ -124,11 +124,6 @@ def _action(word: str, found: dict[str, str | None]) -> Action | None:
     if word == "disabled rpz ":
         return "allowed"
     return "blocked" if word == "query " or found.get("rcode") == "REFUSED" else None
-
-
-def _decimal(escape: re.Match[str]) -> str:
-    """Write the escapes of a dot and of a backslash in decimal (RFC 1035 5.1): a dot inside a label is no label boundary."""
-    return f"\\{ord(escape[1]):03d}"
 
 
 FORMAT = LogFormat(
