@@ -14,6 +14,7 @@ Kind = Literal[
     "dns_answer",
     "tls_client_hello",
     "quic_client_hello",
+    "tls_certificate",  # names in a server's certificate, where the client's hello gave none or was not seen
     "http_request",
     "proxy_connect",
     "flow",

@@ -21,7 +21,7 @@ TYPES = {
 MOST_QUESTIONS = 8
 MOST_RECORDS = 512
 INTERNET = 1
-ECH_KEY = 5
+HINT_4_KEY, ECH_KEY, HINT_6_KEY = 4, 5, 6
 ECH_VERSION = 0xFE0D
 
 
@@ -43,6 +43,7 @@ class Message:
     questions: list[Question] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     aliases: list[str] = field(default_factory=list)  # CNAME, DNAME and SVCB targets
+    resolved: list[tuple[bytes, int]] = field(default_factory=list)  # packed addresses of the name asked for, TTL in seconds
     ech_names: list[str] = field(default_factory=list)  # public names of the ECH configurations in HTTPS and SVCB records
     cut: bool = False
 
@@ -109,37 +110,71 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
         at += 1 + size
 
 
+@dataclass(slots=True)
+class _Chain:
+    """The name that was asked for, those that it is an alias of, and how long that holds, in seconds."""
+
+    ttl: dict[str, int]
+
+    def extend(self, owner: str, target: str, ttl: int) -> None:
+        known = self.ttl.get(owner.lower())
+        if known is not None:
+            self.ttl.setdefault(target.lower(), min(known, ttl))
+
+
 def _records(message: Message, data: bytes, at: int, count: int) -> None:
+    chain = _Chain({question.name.lower(): 0x7FFFFFFF for question in message.questions[:1]})
+    held: list[tuple[str, bytes, int]] = []
     try:
         for _ in range(count):
-            _, at = read_name(data, at)
-            kind, group, length = struct.unpack_from(">HH4xH", data, at)
+            owner, at = read_name(data, at)
+            kind, group, ttl, length = struct.unpack_from(">HHIH", data, at)
             at += 10
             if at + length > len(data):
                 message.cut = True
-                return
+                break
             if group == INTERNET:
-                _record(message, data, at, kind, length)
+                held += [(owner, address, ttl) for address in _record(message, chain, data, (at, kind, length, owner, ttl))]
             at += length
     except (struct.error, Undecodable):
         message.cut = True
+    for owner, address, ttl in held:  # after all of them: a resolver may put an alias behind its address
+        known = chain.ttl.get(owner.lower())
+        if known is not None:
+            message.resolved.append((address, min(known, ttl)))
 
 
-def _record(message: Message, data: bytes, at: int, kind: int, length: int) -> None:
-    """Take what a record of a known type says. Unknown types are skipped: they end nothing."""
-    if kind == A and length == 4:
-        message.addresses.append(str(ipaddress.IPv4Address(data[at : at + 4])))
-    elif kind == AAAA and length == 16:
-        message.addresses.append(str(ipaddress.IPv6Address(data[at : at + 16])))
-    elif kind in (CNAME, DNAME):
-        message.aliases.append(read_name(data, at)[0])
+def _record(message: Message, chain: _Chain, data: bytes, record: tuple[int, int, int, str, int]) -> list[bytes]:
+    """Take what a record of a known type says, and return its addresses. Unknown types are skipped: they end nothing."""
+    at, kind, length, owner, ttl = record
+    if (kind, length) in ((A, 4), (AAAA, 16)):
+        address = data[at : at + length]
+        message.addresses.append(str(ipaddress.ip_address(address)))
+        return [address]
+    if kind in (CNAME, DNAME):
+        target = read_name(data, at)[0]
+        message.aliases.append(target)
+        if kind == CNAME:
+            chain.extend(owner, target, ttl)
     elif kind in (SVCB, HTTPS) and length > 2:
-        target, start = read_name(data, at + 2)
-        if target != ".":
-            message.aliases.append(target)
-        for key, value in _parameters(data[start : at + length]):
-            if key == ECH_KEY:
-                message.ech_names += ech_public_names(value)
+        return _service(message, chain, data, record)
+    return []
+
+
+def _service(message: Message, chain: _Chain, data: bytes, record: tuple[int, int, int, str, int]) -> list[bytes]:
+    at, _, length, owner, ttl = record
+    target, start = read_name(data, at + 2)
+    if target != ".":
+        message.aliases.append(target)
+        chain.extend(owner, target, ttl)
+    hints = []
+    for key, value in _parameters(data[start : at + length]):
+        if key == ECH_KEY:
+            message.ech_names += ech_public_names(value)
+        elif key in (HINT_4_KEY, HINT_6_KEY):
+            size = 4 if key == HINT_4_KEY else 16
+            hints += [value[one : one + size] for one in range(0, len(value) - size + 1, size)]
+    return hints
 
 
 def _parameters(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sentinel.packets.link import IPV4
 from sentinel.packets.wire import Undecodable
 
-TCP, UDP = 6, 17
+IN_IP, TCP, UDP, SIX_IN_IP, GRE = 4, 6, 17, 41, 47
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION, MOBILITY = 0, 43, 44, 51, 60, 135
 MOST_DATAGRAMS = 1024
 MOST_FRAGMENTS = 128
@@ -21,8 +22,7 @@ _V4 = struct.Struct(">BxHHHxB2x4s4s").unpack_from
 _V6 = struct.Struct(">4xHBx16s16s").unpack_from
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """What an IP packet carries. `length` is what the header claims; fewer bytes in `payload` mean a cut packet."""
 
     source: bytes
@@ -104,8 +104,8 @@ class Fragments:
     def add(self, part: Datagram, time: int) -> Datagram | None:
         """Return the whole datagram when *part* is its last missing fragment. *time* is the capture's, in nanoseconds.
 
-        The first fragment to claim a byte wins. Overlaps that are no plain repetition end the datagram: which bytes the
-        receiver believed cannot be known.
+        Fragments may overlap, as they do when a datagram was sent twice over links of different size, while they agree. Where
+        they contradict each other the datagram is refused: which bytes the receiver believed cannot be known.
         """
         if part.fragment is None:
             return part
@@ -130,21 +130,19 @@ class Fragments:
         return Datagram(part.source, part.destination, known.protocol, memoryview(whole), len(whole))
 
     def _place(self, key: tuple[bytes, bytes, int, int], known: _Pieces, offset: int, more: bool, payload: memoryview) -> bool:
-        same = known.pieces.get(offset)
-        if same is not None and same == payload:
-            return False
         end = offset + len(payload)
-        overlaps = any(at < end and offset < at + len(piece) for at, piece in known.pieces.items())
+        fresh = _fresh(known.pieces, offset, payload)
         beyond = known.total is not None and (end > known.total or (not more and end != known.total))
-        if overlaps or beyond or end > 0xFFFF or not payload or len(known.pieces) >= MOST_FRAGMENTS:
+        if fresh is None or beyond or end > 0xFFFF or not payload or len(known.pieces) >= MOST_FRAGMENTS:
             self._counters["fragments_refused"] += 1
             self._drop(key)
             return False
         if not more:
             known.total = end
-        known.pieces[offset] = bytes(payload)
-        known.size += len(payload)
-        self._bytes += len(payload)
+        for at, piece in fresh:
+            known.pieces[at] = piece
+            known.size += len(piece)
+            self._bytes += len(piece)
         while len(self._waiting) > MOST_DATAGRAMS or self._bytes > MOST_BYTES:
             self._counters["evicted"] += 1
             self._drop(next(iter(self._waiting)))
@@ -160,3 +158,21 @@ class Fragments:
 
     def _drop(self, key: tuple[bytes, bytes, int, int]) -> None:
         self._bytes -= self._waiting.pop(key).size
+
+
+def _fresh(pieces: dict[int, bytes], offset: int, payload: memoryview) -> list[tuple[int, bytes]] | None:
+    """Return the parts of a fragment that no piece holds yet, with their offsets; None when it contradicts a piece."""
+    fresh, at, end = [], offset, offset + len(payload)
+    for begin in sorted(pieces):
+        piece = pieces[begin]
+        low, high = max(begin, offset), min(begin + len(piece), end)
+        if low >= high:
+            continue
+        if piece[low - begin : high - begin] != payload[low - offset : high - offset]:
+            return None
+        if at < low:
+            fresh.append((at, bytes(payload[at - offset : low - offset])))
+        at = high
+    if at < end:
+        fresh.append((at, bytes(payload[at - offset :])))
+    return fresh

@@ -9,13 +9,13 @@ import struct
 
 from sentinel.packets.wire import Undecodable
 
-ETHERNET, PPP, LOOP, SLL, SLL2 = 1, 9, 108, 113, 276
+ETHERNET, PPP, RAW_IP, LOOP, SLL, SLL2 = 1, 9, 101, 108, 113, 276
 IPV4, IPV6 = 0x0800, 0x86DD
 VLANS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
 MPLS = frozenset({0x8847, 0x8848})
 PPPOE_SESSION = 0x8864
 PPP_PROTOCOLS = {0x0021: IPV4, 0x0057: IPV6}
-RAW = frozenset({12, 14, 101, 228, 229})
+RAW = frozenset({12, 14, RAW_IP, 228, 229})
 FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}  # AF_INET6 has as many numbers as there are systems
 
 _SHORT = struct.Struct(">H").unpack_from
@@ -47,8 +47,7 @@ def within(ether_type: int, frame: memoryview, at: int) -> tuple[int, int] | Non
         if ether_type in VLANS:
             ether_type, at = _SHORT(frame, at + 2)[0], at + 4
         elif ether_type in MPLS:
-            at = _below_labels(frame, at)
-            return _by_version(frame, at)
+            return _below_stack(frame, at)
         elif ether_type == PPPOE_SESSION:
             return _ppp(frame, at + 6)
         else:
@@ -79,6 +78,14 @@ def _by_version(frame: memoryview, at: int) -> tuple[int, int] | None:
     return (IPV4, at) if version == 4 else (IPV6, at) if version == 6 else None
 
 
+def _below_stack(frame: memoryview, at: int) -> tuple[int, int] | None:
+    """Return where IP begins below MPLS labels; they do not tell what they carry, only its first bits do."""
+    at = _below_labels(frame, at)
+    if frame[at] >> 4 == 0:  # the control word of a pseudowire, and an Ethernet frame behind it (RFC 4448, section 4.6)
+        return within(_SHORT(frame, at + 16)[0], frame, at + 18)
+    return _by_version(frame, at)
+
+
 def _below_labels(frame: memoryview, at: int) -> int:
     while not frame[at + 2] & 1:  # bottom of stack
         at += 4
@@ -92,5 +99,5 @@ def _ppp(frame: memoryview, at: int) -> tuple[int, int] | None:
         protocol, at = _SHORT(frame, at)[0], at + 2
     known = PPP_PROTOCOLS.get(protocol)
     if known is None and protocol in (0x0281, 0x0283):
-        return _by_version(frame, _below_labels(frame, at))
+        return _below_stack(frame, at)
     return (known, at) if known else None

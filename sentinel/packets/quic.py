@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sentinel.packets import tls
+from sentinel.packets.tcp import reversed_key
 from sentinel.packets.wire import Undecodable
 
 V1, V2 = 1, 0x6B3343CF
@@ -83,7 +84,7 @@ def initials(datagram: bytes) -> Iterator[Packet]:
             version = int.from_bytes(datagram[at + 1 : at + 5], "big")
             kind = datagram[at] >> 4 & 3
             if version not in SALTS or kind == RETRY[version]:
-                return
+                return  # the servers' answers, and versions that `is_other_version` tells
             size = datagram[at + 5]
             connection = datagram[at + 6 : at + 6 + size]
             here = at + 6 + size
@@ -99,6 +100,12 @@ def initials(datagram: bytes) -> Iterator[Packet]:
             at = here + length
     except IndexError as error:
         raise Undecodable("a datagram ends within a QUIC header") from error
+
+
+def is_other_version(datagram: bytes) -> bool:
+    """Return whether a datagram begins with a long header of a version that is not read: a draft, Google's, a forced one."""
+    version = datagram[1:5]
+    return version[:3] == b"\xff\0\0" or version[:2] in (b"Q0", b"T0") or all(byte & 0x0F == 0x0A for byte in version)
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
@@ -186,12 +193,13 @@ def _after_ack(frames: bytes, at: int, kind: int) -> int:
 @dataclass(slots=True)
 class _Connection:
     time: int
-    keys: OrderedDict[tuple[int, bytes], Keys] = field(default_factory=OrderedDict)
+    keys: OrderedDict[tuple[int, bytes], Keys | None] = field(default_factory=OrderedDict)
     using: tuple[int, bytes] | None = None
     largest: int = -1
     pieces: dict[int, bytes] = field(default_factory=dict)
     held: int = 0
     done: bool = False
+    told: tuple[int, str | None] | None = None  # version and name of the hello that was given out
 
 
 class Initials:
@@ -203,13 +211,16 @@ class Initials:
         self._bytes = 0
         self._counters = counters
 
-    def datagram(self, key: bytes, reverse: bytes, data: bytes, time: int) -> tls.Hello | None:
-        """Return the ClientHello that *data* completes. *key* is the path from client to server, *reverse* the way back.
+    def datagram(self, key: bytes, data: bytes, time: int) -> tls.Hello | None:
+        """Return the ClientHello that *data* completes. *key* is the path from client to server: addresses and ports.
 
         Raises:
             Undecodable: The datagram's headers do not come apart.
         """
-        if reverse in self._connections:
+        if reversed_key(key) in self._connections:
+            return None
+        if is_other_version(data):
+            self._counters["quic_versions"] += 1
             return None
         hello = None
         for packet in initials(data):
@@ -250,10 +261,9 @@ class Initials:
 
     def _open(self, known: _Connection, packet: Packet) -> bytes | None:
         """Decrypt with the keys in use, or, after a Retry or in a new connection, with those of the id the packet bears."""
-        own = (packet.version, packet.connection)
-        for identity in dict.fromkeys([*reversed(known.keys), own]):
-            if identity[0] != packet.version:
-                continue
+        # After a compatible version negotiation (RFC 9369, section 4.1) the ids stay and the version changes.
+        held = [(packet.version, connection) for _, connection in reversed(known.keys)]
+        for identity in dict.fromkeys([*held, (packet.version, packet.connection)]):
             keys = known.keys.get(identity) or Keys.of(*identity)
             try:
                 number, frames = decrypt(packet, keys, known.largest if identity == known.using else -1)
@@ -266,13 +276,15 @@ class Initials:
         return None
 
     def _restart(self, known: _Connection, identity: tuple[int, bytes], keys: Keys) -> None:
-        """Begin the CRYPTO stream anew: a Retry, another version, or a new connection on the same ports."""
-        self._bytes -= known.held
+        """Go on with other keys, and but for a mere change of version with a new CRYPTO stream: a Retry, a new connection."""
         known.keys[identity] = keys
         if len(known.keys) > MOST_KEYS:
             known.keys.popitem(last=False)
-        known.using, known.largest, known.held, known.done = identity, -1, 0, False
-        known.pieces = {}
+        if known.using is None or known.using[1] != identity[1]:
+            self._bytes -= known.held
+            known.largest, known.held, known.done = -1, 0, False
+            known.pieces = {}
+        known.using = identity
 
     def _place(self, known: _Connection, offset: int, piece: bytes) -> None:
         if len(known.pieces.get(offset, b"")) >= len(piece):
@@ -292,6 +304,13 @@ class Initials:
         hello = tls.read(stream)
         self._bytes -= known.held
         known.pieces, known.held, known.done = {}, 0, True
+        known.keys = OrderedDict.fromkeys(known.keys)  # which connection this is stays known; to decrypt it is done
+        version = known.using[0] if known.using else 0
+        again = known.told is not None and known.told[0] != version and known.told[1] == hello.name
+        known.told = (version, hello.name)
+        if again:  # the server refused the first version: the same contact, begun anew
+            self._counters["hellos_repeated"] += 1
+            return None
         return hello
 
     def _forget(self, time: int) -> None:

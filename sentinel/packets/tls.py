@@ -24,6 +24,7 @@ class Hello:
     """What a ClientHello says. `whole` is false when its bytes ended early: what is there is complete, the rest unknown."""
 
     name: str | None = None
+    random: bytes = b""  # 32 bytes; the same when a hello is sent again, and in the one after a HelloRetryRequest
     alpn: tuple[str, ...] = ()
     version: int = 0  # the highest one offered
     ciphers: tuple[int, ...] = ()
@@ -57,6 +58,11 @@ def handshake(stream: bytes | bytearray) -> tuple[bytes, bool]:
         if size >= 4 and needed == 4:
             needed = hello_length(b"".join(parts))
     return b"".join(parts)[:needed], size >= needed > 4
+
+
+def may_begin(start: bytes) -> bool:
+    """Return whether a segment that begins with *start* may be the beginning of a ClientHello, be it ever so short."""
+    return start[:2] == b"\x16\x03"[: len(start)] and (len(start) < 6 or start[5] == CLIENT_HELLO)
 
 
 def hello_length(start: bytes) -> int:
@@ -93,6 +99,7 @@ def read(message: bytes) -> Hello:
 
 def _fields(hello: Hello, body: bytes) -> None:
     hello.version = struct.unpack_from(">H", body)[0]
+    hello.random = body[2:34] if len(body) >= 34 else b""
     at = 35 + body[34]  # the random value, and the session id
     size = struct.unpack_from(">H", body, at)[0]
     hello.ciphers = _shorts(body, at + 2, size)

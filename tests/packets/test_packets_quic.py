@@ -96,7 +96,7 @@ def test_an_initial_that_does_not_decrypt_is_counted():
     counters: Counter[str] = Counter()
     damaged = bytearray(initial(crypto(hello(), 0, 60)))
     damaged[-1] ^= 1
-    assert quic.Initials(counters).datagram(b"a", b"b", bytes(damaged), 0) is None
+    assert quic.Initials(counters).datagram(bytes(12), bytes(damaged), 0) is None
     assert counters["quic_undecrypted"] == 1
 
 
@@ -107,7 +107,7 @@ def test_initials_by_the_ten_thousand_stay_within_bounds():
     message = hello(pad=3000)
     packet = initial(crypto(message, 0, 1100))
     for number in range(quic.MOST_CONNECTIONS + 500):
-        table.datagram(number.to_bytes(4, "big"), b"", packet, number)
+        table.datagram(number.to_bytes(4, "big") + bytes(8), packet, number)
     assert counters["evicted"] >= 499
 
 
