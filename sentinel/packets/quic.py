@@ -34,6 +34,9 @@ LARGEST_CRYPTO = 64 * 1024
 MOST_PIECES = 512
 MOST_KEYS = 4
 TIMEOUT = 60 * 1_000_000_000
+ANEW = 10 * 1_000_000_000
+"""A hello for the same name from the same port within this time is the same contact, begun anew because the server asked for
+another version or for a token (Retry). Clients should send the same hello then, and some make another one."""
 OVERHEAD = 64
 
 
@@ -199,7 +202,7 @@ class _Connection:
     pieces: dict[int, bytes] = field(default_factory=dict)
     held: int = 0
     done: bool = False
-    told: tuple[int, str | None] | None = None  # version and name of the hello that was given out
+    told: tuple[str | None, int] | None = None  # name and time of the hello that was given out
 
 
 class Initials:
@@ -305,12 +308,10 @@ class Initials:
         self._bytes -= known.held
         known.pieces, known.held, known.done = {}, 0, True
         known.keys = OrderedDict.fromkeys(known.keys)  # which connection this is stays known; to decrypt it is done
-        version = known.using[0] if known.using else 0
-        again = known.told is not None and known.told[0] != version and known.told[1] == hello.name
-        known.told = (version, hello.name)
-        if again:  # the server refused the first version: the same contact, begun anew
+        if known.told is not None and known.told[0] == hello.name and known.time - known.told[1] <= ANEW:
             self._counters["hellos_repeated"] += 1
             return None
+        known.told = (hello.name, known.time)
         return hello
 
     def _forget(self, time: int) -> None:
