@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import threading
@@ -17,7 +18,7 @@ import structlog
 from sentinel.activity.records import Alert
 from sentinel.config.checking import blind_sources
 from sentinel.config.loading import Loaded, load
-from sentinel.config.settings import CaptureSource, FileSource
+from sentinel.config.settings import CaptureSource, FileSource, InterfaceSource
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
@@ -26,6 +27,7 @@ from sentinel.sinks.delivery import Drain, accepts
 from sentinel.sources.batch import Batch
 from sentinel.sources.follow import Follow
 from sentinel.sources.follow_capture import FollowCapture, PacketBatch
+from sentinel.sources.interface import Interface
 from sentinel.store.store import Store, url_of
 
 log = structlog.get_logger()
@@ -42,9 +44,9 @@ class _Source:
     """One configured source, and how far in event time it has come."""
 
     name: str
-    follow: Follow | FollowCapture
+    follow: Follow | FollowCapture | Interface
     event_time: datetime | None = None
-    coverage: Coverage | None = None  # of a capture; that of logs is the extractor's
+    coverage: Coverage | None = None  # of packets; that of logs is the extractor's
     idle: bool = False
 
 
@@ -65,13 +67,17 @@ class _Round:
         thread.start()
         self.threads.append(thread)
 
-    def end(self) -> None:
-        """Stop the threads. What still waits in the queue was not committed, so the next round reads it again."""
+    def end(self, take: Callable[[_Source, Batch | PacketBatch], None]) -> None:
+        """Stop the threads. What still waits in the queue is read again by the next round; what cannot be goes to *take*."""
         self.stop.set()
         self.wake.set()
         deadline = time.monotonic() + STOP_WITHIN
+        while time.monotonic() < deadline and (any(thread.is_alive() for thread in self.threads) or not self.queue.empty()):
+            with contextlib.suppress(queue.Empty):
+                source, batch = self.queue.get(timeout=0.05)
+                if isinstance(source.follow, Interface):
+                    take(source, batch)
         for thread in self.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 log.warning("thread does not end", thread=thread.name)
 
@@ -140,7 +146,7 @@ class Daemon:
                         return
                 self._step(engine, round_)
         finally:
-            round_.end()
+            round_.end(lambda source, batch: self._take(engine, round_, source, batch))
 
     def _route(self, alert: Alert) -> list[str]:
         return [sink.name for sink in self._loaded.settings.sinks if accepts(sink, alert)]
@@ -157,7 +163,12 @@ class Daemon:
             round_.sources.append(source)
             round_.start(self._read, round_, source, positions, name=f"source {source.name}")
 
-    def _source(self, settings: FileSource | CaptureSource) -> _Source:
+    def _source(self, settings: FileSource | CaptureSource | InterfaceSource) -> _Source:
+        if isinstance(settings, InterfaceSource):
+            interface = Interface(
+                settings.interface, ring_mib=settings.ring_mib, workers=settings.workers, outgoing=settings.outgoing
+            )
+            return _Source(interface.path, interface)
         patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
         if isinstance(settings, CaptureSource):
             return _Source(patterns[0], FollowCapture(patterns[0]))
@@ -169,7 +180,8 @@ class Daemon:
     def _read(self, round_: _Round, source: _Source, positions: dict[str, Any]) -> None:
         try:
             for batch in source.follow.batches(round_.stop, positions):
-                while not round_.stop.is_set():
+                # What came in live is handed over also at the end: it cannot be read again.
+                while not round_.stop.is_set() or isinstance(source.follow, Interface):
                     try:
                         round_.queue.put((source, batch), timeout=0.2)
                         break
@@ -186,8 +198,17 @@ class Daemon:
         except queue.Empty:
             self._close(engine, round_)
             return
+        self._take(engine, round_, source, batch)
+        if round_.queue.empty():
+            self._close(engine, round_)
+
+    def _take(self, engine: Engine, round_: _Round, source: _Source, batch: Batch | PacketBatch) -> None:
+        """Take one batch through the engine, and remember how far in event time its source has come."""
         if isinstance(batch, PacketBatch):
-            coverage = source.coverage = source.coverage or Coverage(path=batch.path, format="capture", sure=1.0, sampled=False)
+            coverage = source.coverage = source.coverage or Coverage(
+                path=batch.path, format=batch.format, sure=1.0, sampled=False
+            )
+            batch.add_to(coverage)
             taken = engine.take_packets(coverage, batch.seen, {batch.key: {"source": dict(batch.position)}})
         else:
             taken = engine.take(batch)
@@ -195,8 +216,6 @@ class Daemon:
         source.idle = batch.caught_up
         source.event_time = coverage.last or source.event_time
         self._tell(taken.alerts, round_)
-        if round_.queue.empty():
-            self._close(engine, round_)
 
     def _close(self, engine: Engine, round_: _Round) -> None:
         """Close sessions by event time. A source that has read everything is at the wall clock."""

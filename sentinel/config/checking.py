@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sentinel.config.interfaces import forbidden_interfaces, interfaces, missing_interfaces
 from sentinel.config.loading import load, unknown_services
 from sentinel.problems import Problem, Problems
 from sentinel.sinks.delivery import try_out
@@ -19,11 +20,13 @@ def problems_in(path: Path) -> list[Problem]:
         loaded = load(path)
     except Problems as found:
         return found.problems
-    return [
+    problems = [
         *unknown_services(loaded.catalog, loaded.policy, path),
         *unreadable_sources(loaded.settings, path),
+        *missing_interfaces(loaded.settings, path),
         *blind_sources(loaded.settings, path),
     ]
+    return list(dict.fromkeys(problems))
 
 
 def unreadable_sources(settings: Any, path: Path) -> list[Problem]:
@@ -38,14 +41,21 @@ def unreadable_sources(settings: Any, path: Path) -> list[Problem]:
 
 
 def blind_sources(settings: Any, path: Path) -> list[Problem]:
-    """Return a problem when not one source has a file that can be read: started so, Sentinel would watch nothing."""
-    if any(os.access(file, os.R_OK) for file in _files(settings, path)):
+    """Return what is wrong when no source can be read, or no interface may be: started so, Sentinel would watch nothing."""
+    forbidden = forbidden_interfaces(settings, path)
+    if forbidden or any(os.access(file, os.R_OK) for file in _files(settings, path)):
+        return forbidden
+    missing, named = missing_interfaces(settings, path), interfaces(settings)
+    if len(missing) < len(named):
         return []
     patterns = ", ".join(pattern for source in settings.sources for pattern in source.patterns())
+    if named and not patterns:
+        return missing
     return [
+        *missing,
         Problem(
             str(path), 0, f"no source can be read: {patterns}", "Name at least one log that exists and that this user may read."
-        )
+        ),
     ]
 
 

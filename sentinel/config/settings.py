@@ -73,7 +73,25 @@ class CaptureSource(BaseModel):
         return [self.path]
 
 
-Source = Annotated[FileSource | CaptureSource, Field(discriminator="type")]
+class InterfaceSource(BaseModel):
+    """A network interface: a mirror port, a tap, or a gateway's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["interface"]
+    interface: str = Field(
+        min_length=1, max_length=15, pattern=r"^[^\s/]+$", description="Its name, as `ip link` shows it; it may appear later."
+    )
+    ring_mib: int = Field(64, ge=2, le=4096, description="Memory in MiB, of each worker, where packets wait to be read.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that share the packets; one reads about what one core can.")
+    outgoing: bool = Field(False, description="Whether to read what this machine itself sends, too.")
+
+    def patterns(self) -> list[str]:
+        """Return no files: an interface is none."""
+        return []
+
+
+Source = Annotated[FileSource | CaptureSource | InterfaceSource, Field(discriminator="type")]
 
 
 class Common(BaseModel):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
+from sentinel.coverage import Coverage
 from sentinel.packets.capture import CaptureParser
 from sentinel.packets.decoder import Decoder
 from sentinel.packets.seen import Seen
@@ -25,13 +28,40 @@ HEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class PacketBatch:
-    """What some packets completed. `position` counts what was given out: decoding the same bytes gives the same again."""
+    """What some packets completed. `position` counts what was given out: decoding the same bytes gives the same again.
+
+    What follows `format` is the account of a live interface since the batch before: packets and bytes on the wire, those that
+    were dropped unseen, whether all was seen, sentences for the report, what could not be read by kind, first and last packet.
+    """
 
     key: str
     path: str
     seen: tuple[Seen, ...]
     position: Position
     caught_up: bool = False
+    format: str = "capture"
+    packets: int = 0
+    bytes: int = 0
+    dropped: int = 0
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    unreadable: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add_to(self, coverage: Coverage) -> None:
+        """Add the account to the input's."""
+        coverage.bytes += self.bytes
+        coverage.records += self.packets + self.dropped
+        coverage.parsed += self.packets
+        coverage.unparsed += self.dropped
+        coverage.complete = coverage.complete and self.complete
+        coverage.unreadable += self.unreadable
+        for note in self.notes:
+            coverage.note(note)
+        for time in (self.first, self.last):
+            if time is not None:
+                coverage.saw(time)
 
 
 class FollowCapture:
