@@ -132,8 +132,7 @@ class Fragments:
     def _place(self, key: tuple[bytes, bytes, int, int], known: _Pieces, offset: int, more: bool, payload: memoryview) -> bool:
         end = offset + len(payload)
         fresh = _fresh(known.pieces, offset, payload)
-        beyond = known.total is not None and (end > known.total or (not more and end != known.total))
-        if fresh is None or beyond or end > 0xFFFF or not payload or len(known.pieces) >= MOST_FRAGMENTS:
+        if fresh is None or _beyond(known, end, more) or end > 0xFFFF or not payload or len(known.pieces) >= MOST_FRAGMENTS:
             self._counters["fragments_refused"] += 1
             self._drop(key)
             return False
@@ -158,6 +157,13 @@ class Fragments:
 
     def _drop(self, key: tuple[bytes, bytes, int, int]) -> None:
         self._bytes -= self._waiting.pop(key).size
+
+
+def _beyond(known: _Pieces, end: int, more: bool) -> bool:
+    """Return whether a fragment disagrees with another one about where the datagram ends."""
+    if known.total is not None:
+        return end >= known.total if more else end != known.total
+    return not more and any(at + len(piece) > end for at, piece in known.pieces.items())
 
 
 def _fresh(pieces: dict[int, bytes], offset: int, payload: memoryview) -> list[tuple[int, bytes]] | None:

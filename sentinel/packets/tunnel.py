@@ -1,6 +1,7 @@
 """Tunnels, as mirror ports and sites use them: the packet inside a packet.
 
-References: GRE RFC 2784 and 2890, ERSPAN draft-foschiano-erspan-03, VXLAN RFC 7348, IP in IP RFC 2003, 6in4 RFC 4213.
+References: GRE RFC 2784 and 2890, ERSPAN draft-foschiano-erspan-03, VXLAN RFC 7348 and draft-ietf-nvo3-vxlan-gpe, IP in IP
+RFC 2003, 6in4 RFC 4213.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from sentinel.packets import ip, link
 
 VXLAN_PORTS = frozenset({4789})
 VXLAN_HEADER = 8
-IS_VXLAN = 0x08  # a network identifier follows; every other bit of the first byte is reserved
+IS_VXLAN, SAYS_PROTOCOL = 0x08, 0x04  # a network identifier is there; what is carried is told
+CARRIED = {1: link.IPV4, 2: link.IPV6}
+ETHERNET_CARRIED = 3
 CHECKSUM, KEY, SEQUENCE, VERSION = 0x8000, 0x2000, 0x1000, 0x0007
 BRIDGED, ERSPAN, ERSPAN_III = 0x6558, 0x88BE, 0x22EB
 
@@ -35,9 +38,16 @@ def inside(outer: ip.Datagram, vxlan_ports: Collection[int]) -> Inner | None:
         return link.IPV6, payload, 0
     if outer.protocol == ip.GRE:
         return _gre(payload)
-    if outer.protocol == ip.UDP and struct.unpack_from(">H", payload, 2)[0] in vxlan_ports and payload[8] == IS_VXLAN:
-        return _frame(payload[8 + VXLAN_HEADER :])
+    if outer.protocol == ip.UDP and struct.unpack_from(">H", payload, 2)[0] in vxlan_ports and payload[8] & IS_VXLAN:
+        return _vxlan(payload[8:])
     return None
+
+
+def _vxlan(payload: memoryview) -> Inner | None:
+    kind = payload[3] if payload[0] & SAYS_PROTOCOL else ETHERNET_CARRIED
+    if kind == ETHERNET_CARRIED:
+        return _frame(payload[VXLAN_HEADER:])
+    return (CARRIED[kind], payload, VXLAN_HEADER) if kind in CARRIED else None
 
 
 def _gre(payload: memoryview) -> Inner | None:
