@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from urllib.parse import unquote
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text, utc_from_epoch
-from sentinel.observation import Action, Observation, host_of, ip_address
+from sentinel.formats.proxied import squid_action, squid_server, squid_user, started, target
+from sentinel.observation import Observation, ip_address
 
 _FRONT = re.compile(
     r"(?P<secs>\d{1,11})\.(?P<ms>\d{3}) +(?P<took>-?\d{1,19}) (?P<client>\S+) (?P<result>[A-Z][A-Z_]+)/(?P<status>\d{3}) "
@@ -28,8 +27,6 @@ _PEER = re.compile(
     r"|SOURCE_FASTEST|CACHE_DIGEST_HIT)/\S+\Z",
     re.ASCII,
 )
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?", re.ASCII)
-_PORT = re.compile(r":(\d{1,5})\Z", re.ASCII)
 _URL_REST = re.compile(r"[/?&=]")
 _AFTER = re.compile(r"(?: \d+\.\d+)?(?: \[.*)?\Z", re.ASCII)
 
@@ -57,17 +54,17 @@ def parse(record: bytes, _stream: Stream) -> Sequence[Observation]:
     if found is None:
         raise Malformed("no 'time took client result/status bytes method url user hierarchy/peer type'")
     front, (url, user, peer, _after), resolver = found
-    target = _target(front["method"], url)
-    if target is None or front["method"].startswith("ICP_"):
+    asked = target(front["method"], url)
+    if asked is None or front["method"].startswith("ICP_"):
         return ()  # a broken request, the cache manager, or another cache's question: no access to a site
-    name, port, path, query = target
     connect = front["method"] == "CONNECT"
     ended = utc_from_epoch(int(front["secs"]), int(front["ms"]) * 1000)
-    started, duration = _started(ended, int(front["took"]))
+    began, duration = started(ended, int(front["took"]))
+    how, _, address = peer.partition("/")
     challenged = front["status"] == "407"
     return (
         Observation(
-            time=started,
+            time=began,
             time_text=f"{front['secs']}.{front['ms']}",
             kind="proxy_connect" if connect else "http_request",
             client=front["client"],
@@ -75,17 +72,17 @@ def parse(record: bytes, _stream: Stream) -> Sequence[Observation]:
             # A 407 prints the name that was tried, whether or not its password was right.
             user=None if challenged else user,
             claimed_user=user if challenged else None,
-            server=_server(peer),
-            server_port=port,
-            name=name,
+            server=squid_server(how, address),
+            server_port=asked.port,
+            name=asked.name,
             url=url,
-            path=path,
-            query=query,
+            path=asked.path,
+            query=asked.query,
             method=front["method"],
             status=int(front["status"]),
             bytes_down=int(front["size"]),
             duration=duration,
-            action=_action(front["result"], int(front["status"])),
+            action=squid_action(front["result"], int(front["status"])),
             resolver=resolver,
         ),
     )
@@ -117,52 +114,7 @@ def _back(text: str, connect: bool) -> tuple[str, str | None, str, str] | None:
         cut = len(head) - 1  # the blank is the URL's
     url, user = " ".join(head[:cut]), " ".join(head[cut:])
     rest = " ".join(words[peer + 2 :])
-    return url, None if user == "-" else _user(user), words[peer], f" {rest}" if rest else ""
-
-
-def _user(written: str) -> str:
-    """Undo what Squid does to names: bytes beyond ASCII as %xx, the backslash behind a domain doubled."""
-    return unquote(written).replace("\\\\", "\\") if "%" in written or "\\" in written else written
-
-
-def _target(method: str, url: str) -> tuple[str | None, int | None, str | None, str | None] | None:
-    """Return host, port, path and query of what was asked for, None when it is no site."""
-    if method == "CONNECT":
-        name, port = host_of(url), _PORT.search(url)
-        return (name, int(port[1]) if port else None, None, None) if name and "/" not in url else None
-    found = _URL.match(url)
-    if found is None or url.startswith(("cache_object:", "error:")):
-        return None
-    authority = found["authority"]
-    name = host_of(authority)
-    if name is None:
-        return None
-    port = _PORT.search(authority)
-    scheme = url[:6].lower()
-    default = 443 if scheme == "https:" else 80 if scheme.startswith("http:") else None
-    return name, int(port[1]) if port else default, found["path"] or "/", found["query"]
-
-
-def _started(ended: datetime, took: int) -> tuple[datetime, float | None]:
-    """Return start and seconds; without a start of its own a transaction is given one in 1970, or after its end."""
-    if not 0 <= took < ended.timestamp() * 1000:
-        return ended, None
-    return ended - timedelta(milliseconds=took), took / 1000
-
-
-def _server(peer: str) -> str | None:
-    """Return the address that was connected to, unless it is another cache's."""
-    how, _, address = peer.partition("/")
-    return None if "PARENT" in how or "SIBLING" in how else ip_address(address)
-
-
-def _action(result: str, status: int) -> Action | None:
-    if status == 407:
-        return "challenged"
-    if "DENIED" in result:
-        return "blocked"
-    # NONE with an error: Squid answered by itself, and by no rule of policy.
-    return "failed" if result.startswith("NONE") and not 200 <= status < 400 else "allowed"
+    return url, squid_user(user), words[peer], f" {rest}" if rest else ""
 
 
 FORMAT = LogFormat(
