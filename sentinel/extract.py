@@ -38,6 +38,9 @@ DETECT_FROM = 200
 LARGE = 900 * 1024
 """Bytes of a batch after which another one surely follows, whose first record serves for this one's last."""
 
+SAMPLE_EVERY = 4 * 1024 * 1024
+"""Of large batches, one record in so many bytes is parsed as a sample."""
+
 WIDEST: Spelling = "json"
 """How an input whose format cannot be told is scanned: with the needles of a spelling that holds the plain ones too."""
 
@@ -81,6 +84,15 @@ class _Stream:
     coverage: Coverage
     reader: Reader
     format: LogFormat | None = None
+    unsampled: int = SAMPLE_EVERY  # bytes since the last sample was taken
+
+    def due(self, size: int) -> bool:
+        """Return whether a batch of *size* bytes, the next, gives a sample of its beginning."""
+        self.unsampled += size
+        if size > LARGE and self.unsampled < SAMPLE_EVERY:
+            return False
+        self.unsampled = 0
+        return True
 
 
 class Extractor:
@@ -254,8 +266,8 @@ class Extractor:
     def _chosen(self, stream: _Stream, data: memoryview) -> Iterator[tuple[int, bytes, bool]]:
         """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them.
 
-        The first record of a batch, and the last of a small one such as a file's last, are parsed as a sample: they give the
-        time span, and show a log that is not what it was taken for.
+        The first record of a batch (of large ones: of some), and the last of a small one such as a file's last, are parsed as a
+        sample: they give the time span, and show a log that is not what it was taken for.
         """
         if not len(data):
             return
@@ -266,7 +278,9 @@ class Extractor:
         chosen = stream.format
         spelling, starts = (chosen.spelling, chosen.header_starts) if chosen else (WIDEST, ())
         hits = {_start(data, end - 1) for end in self.ruling.matcher.scan(data, spelling, starts)}
-        sample = {0} if len(data) > LARGE else {0, _start(data, len(data) - 1)}
+        sample = {0} if stream.due(len(data)) else set()
+        if len(data) <= LARGE:
+            sample.add(_start(data, len(data) - 1))
         for offset in sorted(hits | sample):
             yield offset, _record(data, offset), offset in hits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import zoneinfo
 from collections.abc import Callable, Sequence
@@ -208,6 +207,8 @@ def _zone(name: str | None) -> str | None:
 
 def _show(result: Result, asked: _Asked, policy: Policy) -> None:
     if asked.report:
+        import importlib.metadata
+
         from sentinel.investigate.report import html
 
         version = importlib.metadata.version("sentinel-face-search")

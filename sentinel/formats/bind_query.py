@@ -15,29 +15,30 @@ from collections.abc import Sequence
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
 from sentinel.formats.names import written_name
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import DAY_FIRST, ISO, MONTH_FIRST, read_time
 from sentinel.observation import Action, Kind, Observation
 
 _CATEGORY = r"[a-z][a-z-]{2,24}: "
 _SEVERITY = r"(?:debug \d{1,2}|debug|info|notice|warning|error|critical): "
-_CLIENT = re.compile(
+_CLIENT = Pattern(
     rf"(?:(?P<time>{DAY_FIRST}|{ISO}|{MONTH_FIRST}) )?(?:{_CATEGORY})?(?:{_SEVERITY})?"
     r"client (?:@0x[0-9a-f]+ )?(?P<client>[0-9A-Fa-f.:]{2,45}(?:%[\w.-]+)?)#(?P<port>\d{1,5})(?=[/ :])",
     re.ASCII,
 )
-_MESSAGE = re.compile(
+_MESSAGE = Pattern(
     rf"(?:{DAY_FIRST} (?:{_CATEGORY})?(?:{_SEVERITY})?|{ISO} {_CATEGORY}{_SEVERITY}|{_CATEGORY}{_SEVERITY})", re.ASCII
 )
 _CLASS = r"(?:IN|CH|CHAOS|HS|HESIOD|ANY|NONE|CLASS\d{1,5})"
-_QUERY = re.compile(
+_QUERY = Pattern(
     rf"(?P<name>.+) {_CLASS} (?P<type>[A-Z][A-Z0-9-]*)(?: (?P<rcode>[A-Z]+) \d+ \d+ \d+)?(?: [+-]\S{{0,40}})?"
     r"(?: \((?P<server>[0-9A-Fa-f.:]{2,45})(?:%[\w.-]{1,20})?(?:#\d{1,5})?\))?(?: ?\[ECS [0-9A-Fa-f.:/]{1,60}\])?(?: .*)?\Z",
     re.ASCII,
 )
-_DENIED = re.compile(rf"(?:\(cache\) )?'(?P<name>.+)/(?P<type>[A-Z][A-Z0-9-]*)/{_CLASS}' denied", re.ASCII)
-_FAILED = re.compile(rf"\((?P<rcode>[A-Z]+)\) for (?P<name>.+)/{_CLASS}/(?P<type>[A-Z][A-Z0-9-]*) at ", re.ASCII)
-_REWRITE = re.compile(rf"[A-Z-]+ (?P<policy>[\w-]+) rewrite (?P<name>.+)/(?P<type>[A-Z][A-Z0-9-]*)/{_CLASS} via ", re.ASCII)
-_SAID: dict[str, tuple[re.Pattern[str], Kind]] = {
+_DENIED = Pattern(rf"(?:\(cache\) )?'(?P<name>.+)/(?P<type>[A-Z][A-Z0-9-]*)/{_CLASS}' denied", re.ASCII)
+_FAILED = Pattern(rf"\((?P<rcode>[A-Z]+)\) for (?P<name>.+)/{_CLASS}/(?P<type>[A-Z][A-Z0-9-]*) at ", re.ASCII)
+_REWRITE = Pattern(rf"[A-Z-]+ (?P<policy>[\w-]+) rewrite (?P<name>.+)/(?P<type>[A-Z][A-Z0-9-]*)/{_CLASS} via ", re.ASCII)
+_SAID: dict[str, tuple[Pattern, Kind]] = {
     "query: ": (_QUERY, "dns_query"),
     "response: ": (_QUERY, "dns_answer"),
     "query ": (_DENIED, "dns_answer"),
@@ -45,7 +46,7 @@ _SAID: dict[str, tuple[re.Pattern[str], Kind]] = {
     "rpz ": (_REWRITE, "dns_answer"),
     "disabled rpz ": (_REWRITE, "dns_answer"),
 }
-_WHAT = re.compile(r": (query: |response: |query failed |query (?=\(cache\) '|')|disabled rpz |rpz )", re.ASCII)
+_WHAT = Pattern(r": (query: |response: |query failed |query (?=\(cache\) '|')|disabled rpz |rpz )", re.ASCII)
 _LETS_PASS = frozenset({"PASSTHRU", "TCP-Only"})
 
 

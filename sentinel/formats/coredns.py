@@ -16,19 +16,20 @@ from datetime import timedelta
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
 from sentinel.formats.names import written_name
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, read_time
 from sentinel.observation import Observation
 
-_RUNTIME = re.compile(rf"(?:(?P<time>{ISO}|\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) )(?:std(?:out|err) [FP] )?", re.ASCII)
-_LEVEL = re.compile(r"\[(?:DEBUG|INFO|WARNING|ERROR|FATAL|NOTICE|WARN)\] ")
-_ACCESS = re.compile(
+_RUNTIME = Pattern(rf"(?:(?P<time>{ISO}|\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) )(?:std(?:out|err) [FP] )?", re.ASCII)
+_LEVEL = Pattern(r"\[(?:DEBUG|INFO|WARNING|ERROR|FATAL|NOTICE|WARN)\] ")
+_ACCESS = Pattern(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,20})?)\]|(?P<v4>[\d.]{7,15})):(?P<port>\d{1,5}) - (?P<id>\d{1,5}) "
     r'"(?P<type>[A-Z][A-Z0-9-]*) (?P<class>[A-Z0-9]{2,10}) (?P<name>.+) (?P<proto>udp|tcp|tls|https|quic|grpc) '
     r'(?P<up>\d{1,6}) (?:true|false|-) \d{1,6}" (?:(?P<opcode>\d{1,2}) )?(?P<rcode>-|[A-Z]{2,12}\d*) (?P<flags>[a-z,-]*) '
     r"(?P<down>\d{1,6}) (?P<took>\d{1,6}(?:\.\d{1,12})?(?:e-\d{2})?)s(?: .*)?\Z",
     re.ASCII,
 )
-_PLUGIN = re.compile(r"(?:plugin/[a-z0-9_]+|SIGTERM|Reloading|Corefile|CoreDNS-\d)", re.ASCII)
+_PLUGIN = Pattern(r"(?:plugin/[a-z0-9_]+|SIGTERM|Reloading|Corefile|CoreDNS-\d)", re.ASCII)
 
 
 def recognise(records: Sequence[bytes]) -> float:

@@ -15,21 +15,22 @@ from collections.abc import Sequence
 
 from sentinel.formats.envelope import Envelope, peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import read_time
 from sentinel.observation import Action, Observation, ip_address
 
-_FILE = re.compile(r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) dnsmasq\[\d+\]: ", re.ASCII)
-_ASKED_BY = re.compile(
+_FILE = Pattern(r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) dnsmasq\[\d+\]: ", re.ASCII)
+_ASKED_BY = Pattern(
     r"(?:(?:UDP|TCP) )?(?P<serial>\d{1,12}) (?P<client>[0-9A-Fa-f.:]{2,45}(?:%[\w.-]+)?)/(?P<port>\d{1,5}) ", re.ASCII
 )
-_QUERY = re.compile(r"(?:query|auth)\[(?P<type>[^\]\s]+)\] (?P<name>.*) from (?P<client>[^\s]+)\Z", re.ASCII)
-_ANSWER = re.compile(r"(?P<how>\S.*) (?P<name>\S+) is (?P<value>\S.*)\Z", re.ASCII)
+_QUERY = Pattern(r"(?:query|auth)\[(?P<type>[^\]\s]+)\] (?P<name>.*) from (?P<client>[^\s]+)\Z", re.ASCII)
+_ANSWER = Pattern(r"(?P<how>\S.*) (?P<name>\S+) is (?P<value>\S.*)\Z", re.ASCII)
 _OTHER = ("query[", "auth[", "dnssec-query[", "forwarded ", "validation ")  # begin no answer
-_OWN = re.compile(
+_OWN = Pattern(
     r"(?:query|auth|dnssec-query)\[|(?:forwarded|reply|cached(?:-stale)?|config|gravity blocked) \S+ (?:to|is) ", re.ASCII
 )
-_REFUSES = re.compile(r"\b(?:blocked|denied|blacklisted)\b", re.ASCII)
-_NOWHERE = re.compile(r"(?:0\.0\.0\.0|::|NXDOMAIN|NODATA(?:-IPv[46])?|REFUSED)\Z", re.ASCII)
+_REFUSES = Pattern(r"\b(?:blocked|denied|blacklisted)\b", re.ASCII)
+_NOWHERE = Pattern(r"(?:0\.0\.0\.0|::|NXDOMAIN|NODATA(?:-IPv[46])?|REFUSED)\Z", re.ASCII)
 
 
 def recognise(records: Sequence[bytes]) -> float:

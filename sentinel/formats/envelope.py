@@ -13,18 +13,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, MONTH_FIRST
 
 RELAYS = 3
 """A record is relayed once or twice; more headers than this are somebody's payload."""
 
 _PRI = r"(?:\d{1,6} (?=<))?(?:<\d{1,3}>)?"
-_RFC5424 = re.compile(
+_RFC5424 = Pattern(
     rf"{_PRI}1 (?P<time>-|{ISO}) (?P<host>\S+) (?P<program>\S+) \S+ \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+)(?: |\Z)", re.ASCII
 )
 # A host has no brackets and no final colon, so that in a header without one the program is not taken for it. A relay may
 # put a second header straight behind its own time and host, without a program.
-_RFC3164 = re.compile(
+_RFC3164 = Pattern(
     rf"{_PRI}[*.]?(?P<time>{MONTH_FIRST}|{ISO}):? (?:(?P<host>[^\s\[\]]*[^\s\[\]:]) )?"
     r"(?:(?P<program>[^\s:\[\]]+)(?:\[[^\s\]]*\])?: ?|(?=<\d{1,3}>))",
     re.ASCII,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from sentinel.formats.pattern import Pattern
 
-_ESCAPED = re.compile(r"\\([\\.])")
+_ESCAPED = Pattern(r"\\([\\.])")
 
 
 def written_name(text: str) -> str:

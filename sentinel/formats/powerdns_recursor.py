@@ -20,22 +20,23 @@ from typing import Any
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
 from sentinel.formats.names import written_name
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import MONTH_FIRST, epoch_time, read_time
 from sentinel.observation import Action, Kind, Observation
 
 _REFERENCE = "https://docs.powerdns.com/recursor/running.html#logging"
 _PROGRAMS = frozenset({"pdns_recursor", "pdns-recursor"})
-_FILE = re.compile(rf"(?P<time>{MONTH_FIRST}) (?=msg=\"|\d+ \[|\d+ question answered from packet cache)", re.ASCII)
-_START_UP = re.compile(rf"{MONTH_FIRST} (?!\S+ [^\s:\[\]]+(?:\[\d+\])?: )", re.ASCII)
+_FILE = Pattern(rf"(?P<time>{MONTH_FIRST}) (?=msg=\"|\d+ \[|\d+ question answered from packet cache)", re.ASCII)
+_START_UP = Pattern(rf"{MONTH_FIRST} (?!\S+ [^\s:\[\]]+(?:\[\d+\])?: )", re.ASCII)
 """Other messages: a time, and then not the host and program of a syslog line."""
-_PAIR = re.compile(r'([A-Za-z][\w-]*)="((?:[^"\\]|\\.)*)"', re.ASCII)
-_ESCAPED = re.compile(r"\\(.)")
-_PROSE = re.compile(
+_PAIR = Pattern(r'([A-Za-z][\w-]*)="((?:[^"\\]|\\.)*)"', re.ASCII)
+_ESCAPED = Pattern(r"\\(.)")
+_PROSE = Pattern(
     r"(?:\d+ \[\d+/\d+\] |\d+ )(?:(?:TCP )?question for '(?P<name>.+)\|(?P<type>[A-Z][A-Z0-9-]*)' from (?P<remote>\S+)|"
     r"answer to |question answered from packet cache )",
     re.ASCII,
 )
-_REMOTE = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,20})?)\]|(?P<v4>[\d.]{7,15})):(?P<port>\d{1,5})\Z", re.ASCII)
+_REMOTE = Pattern(r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,20})?)\]|(?P<v4>[\d.]{7,15})):(?P<port>\d{1,5})\Z", re.ASCII)
 _KINDS: dict[str, Kind] = {
     "Question": "dns_query",
     "Question answered from packet cache": "dns_query",

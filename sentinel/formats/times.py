@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from sentinel.formats.format import Clock, Malformed, utc_from_epoch
+from sentinel.formats.pattern import Pattern
 
 ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 MONTH_FIRST = r"[A-Z][a-z]{2} [ \d]?\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,6})?"
@@ -15,8 +16,8 @@ _MONTHS = {
     name: number
     for number, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
 }
-_PARTS = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (?:(\d{4}) )?(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\Z", re.ASCII)
-_EPOCH = re.compile(r"(\d{1,11})(?:\.(\d{1,9}))?\Z", re.ASCII)
+_PARTS = Pattern(r"([A-Z][a-z]{2}) +(\d{1,2}) (?:(\d{4}) )?(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\Z", re.ASCII)
+_EPOCH = Pattern(r"(\d{1,11})(?:\.(\d{1,9}))?\Z", re.ASCII)
 
 
 def read_time(text: str, clock: Clock) -> datetime:

@@ -18,20 +18,21 @@ from typing import NamedTuple
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import Clock, LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, MONTH_FIRST, epoch_time, read_time
 from sentinel.observation import Action, Kind, Observation, ip_address
 
 _THREAD = r"\[\d+:[0-9a-f]+\] (?P<level>[a-z]+): "
-_FILE = re.compile(rf"(?:\[(?P<epoch>\d{{1,11}}(?:\.\d{{1,9}})?)\]|(?P<time>{MONTH_FIRST}|{ISO})) unbound{_THREAD}", re.ASCII)
-_SYSLOG = re.compile(_THREAD, re.ASCII)
+_FILE = Pattern(rf"(?:\[(?P<epoch>\d{{1,11}}(?:\.\d{{1,9}})?)\]|(?P<time>{MONTH_FIRST}|{ISO})) unbound{_THREAD}", re.ASCII)
+_SYSLOG = Pattern(_THREAD, re.ASCII)
 _ADDRESS = r"[0-9A-Fa-f.:]{2,45}(?:%[\w.-]+)?"
 _QUESTION = r"(?P<name>\S+) (?P<type>[A-Z][A-Z0-9-]*) (?:IN|CH|HS|ANY|NONE|CLASS\d+)"
-_ACCESS = re.compile(
+_ACCESS = Pattern(
     rf"(?P<client>{_ADDRESS}) {_QUESTION}(?: (?P<rcode>[A-Z]+\d*) (?P<took>\d{{1,6}}\.\d{{1,9}}) [01] \d+"
     rf"(?: on [a-z]+ (?P<server>{_ADDRESS}) (?P<server_port>\d{{1,5}}))?)?\Z",
     re.ASCII,
 )
-_DECIDED = re.compile(
+_DECIDED = Pattern(
     rf"(?:rpz: applied (?:\[[^\]]*\] )?)?(?:\S+ )?(?P<what>[a-z][a-z0-9_-]*) "
     rf"(?P<client>{_ADDRESS})@(?P<port>\d{{1,5}}) {_QUESTION}\Z",
     re.ASCII,
@@ -100,10 +101,11 @@ def parse(record: bytes, stream: Stream) -> Sequence[Observation]:
         raise Malformed("no 'TIME unbound[PID:THREAD] LEVEL: ...'")
     if head.level not in ("info", "query", "reply"):
         return ()
-    found = _ACCESS.match(head.message) or _DECIDED.match(head.message)
-    if found is None or ip_address(found["client"]) is None:
-        return ()  # statistics, start-up, its own look-ups
-    return (_access(found, head, stream.clock) if found.re is _ACCESS else _decided(found, head, stream.clock),)
+    for pattern, observed in ((_ACCESS, _access), (_DECIDED, _decided)):
+        found = pattern.match(head.message)
+        if found is not None:
+            return (observed(found, head, stream.clock),) if ip_address(found["client"]) else ()
+    return ()  # statistics, start-up, its own look-ups
 
 
 def _time(head: _Head, clock: Clock) -> datetime:

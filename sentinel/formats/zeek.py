@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.formats.format import Clock, Malformed
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, epoch_time, read_time
 from sentinel.observation import Action, Observation, host_of, ip_address
 
@@ -22,12 +23,12 @@ YIELDS = ("dns_query", "tls_client_hello", "quic_client_hello", "http_request", 
 Row = Mapping[str, Any]
 """Field names as Zeek's documentation has them; an unset field is missing. Texts, numbers as text or int, lists."""
 
-_ISO = re.compile(ISO + r"\Z", re.ASCII)
-_DIGITS = re.compile(r"\d{1,18}\Z", re.ASCII)
-_MILLIS = re.compile(r"(\d{10})(\d{3})(?:\.0*)?\Z", re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,20})?\Z", re.ASCII)
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.ASCII)
-_PORT = re.compile(r":(\d{1,5})\Z", re.ASCII)
+_ISO = Pattern(ISO + r"\Z", re.ASCII)
+_DIGITS = Pattern(r"\d{1,18}\Z", re.ASCII)
+_MILLIS = Pattern(r"(\d{10})(\d{3})(?:\.0*)?\Z", re.ASCII)
+_SECONDS = Pattern(r"\d{1,9}(?:\.\d{1,20})?\Z", re.ASCII)
+_ABSOLUTE = Pattern(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.ASCII)
+_PORT = Pattern(r":(\d{1,5})\Z", re.ASCII)
 _LOCAL_NAMES = frozenset({137, 5353, 5355})
 _HAVE_CNAMES = frozenset({"A", "AAAA", "CNAME", "HTTPS", "SVCB", "query_65"})
 

@@ -17,12 +17,13 @@ from typing import Any
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.zeek import YIELDS, Row, log_of, observed, text
 from sentinel.observation import Observation
 
 _NAMES = {f"id_{side}_{part}": f"id.{side}_{part}" for side in ("orig", "resp") for part in "hp"}
 _UIDS = frozenset({"uid", "uids", "fuid"})
-_LOG = re.compile(r"[a-z][a-z0-9_-]{1,40}\Z", re.ASCII)
+_LOG = Pattern(r"[a-z][a-z0-9_-]{1,40}\Z", re.ASCII)
 
 
 def recognise(records: Sequence[bytes]) -> float:

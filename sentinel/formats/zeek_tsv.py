@@ -16,14 +16,15 @@ from functools import lru_cache
 from typing import Any
 
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.zeek import REFERENCE, YIELDS, log_of, observed
 from sentinel.observation import Observation
 
 _STARTS = (b"#separator", b"#set_separator", b"#empty_field", b"#unset_field", b"#path", b"#fields")
 _SETTINGS = ("#separator", "#set_separator", "#empty_field", "#unset_field", "#path")
 _DEFAULTS = ("\t", ",", "(empty)", "-", "")
-_ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2})+", re.ASCII)
-_ROW = re.compile(r"\d{9,10}\.\d{6}\t[\w-]{1,40}\t")
+_ESCAPED = Pattern(r"(?:\\x[0-9a-fA-F]{2})+", re.ASCII)
+_ROW = Pattern(r"\d{9,10}\.\d{6}\t[\w-]{1,40}\t")
 
 _CONNECTION = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p"
 _DNS_END = "query qclass qclass_name qtype qtype_name rcode rcode_name AA TC RD RA Z answers TTLs rejected"
@@ -54,21 +55,21 @@ _USUAL = tuple(
 )
 """The columns that versions 2.0 to 8.0 have without further scripts; for files that were cut or shipped without header."""
 
-_BOOL = re.compile(r"[TF-]\Z")
-_COUNT = re.compile(r"(?:\d{1,20}|-)\Z", re.ASCII)
+_BOOL = Pattern(r"[TF-]\Z")
+_COUNT = Pattern(r"(?:\d{1,20}|-)\Z", re.ASCII)
 _VALUES = {
-    "ts": re.compile(r"\d{9,10}\.\d{6}\Z", re.ASCII),
-    "uid": re.compile(r"[A-Za-z0-9]{8,20}\Z", re.ASCII),
-    "id.orig_h": re.compile(r"[0-9A-Fa-f.:]{2,45}\Z", re.ASCII),
-    "id.orig_p": re.compile(r"\d{1,5}\Z", re.ASCII),
-    "id.resp_h": re.compile(r"[0-9A-Fa-f.:]{2,45}\Z", re.ASCII),
-    "id.resp_p": re.compile(r"\d{1,5}\Z", re.ASCII),
-    "proto": re.compile(r"(?:tcp|udp|icmp|unknown_transport)\Z"),
-    "conn_state": re.compile(r"(?:S[0123F]|SH|SHR|REJ|RST[OR]|RSTOS0|RSTRH|OTH)\Z"),
-    "rtt": re.compile(r"(?:\d+\.\d+|-)\Z", re.ASCII),
-    "cipher": re.compile(r"(?:TLS_[A-Z0-9_]+|SSL_[A-Z0-9_]+|unknown-\d+|-)\Z", re.ASCII),
-    "version": re.compile(r"(?:D?TLSv\d+|SSLv\d+|unknown-\d+|\d(?:\.\d)?|quicv2|draft-\d+|-)\Z", re.ASCII),
-    "history": re.compile(r"(?:\^?[A-Za-z]+|-)\Z", re.ASCII),
+    "ts": Pattern(r"\d{9,10}\.\d{6}\Z", re.ASCII),
+    "uid": Pattern(r"[A-Za-z0-9]{8,20}\Z", re.ASCII),
+    "id.orig_h": Pattern(r"[0-9A-Fa-f.:]{2,45}\Z", re.ASCII),
+    "id.orig_p": Pattern(r"\d{1,5}\Z", re.ASCII),
+    "id.resp_h": Pattern(r"[0-9A-Fa-f.:]{2,45}\Z", re.ASCII),
+    "id.resp_p": Pattern(r"\d{1,5}\Z", re.ASCII),
+    "proto": Pattern(r"(?:tcp|udp|icmp|unknown_transport)\Z"),
+    "conn_state": Pattern(r"(?:S[0123F]|SH|SHR|REJ|RST[OR]|RSTOS0|RSTRH|OTH)\Z"),
+    "rtt": Pattern(r"(?:\d+\.\d+|-)\Z", re.ASCII),
+    "cipher": Pattern(r"(?:TLS_[A-Z0-9_]+|SSL_[A-Z0-9_]+|unknown-\d+|-)\Z", re.ASCII),
+    "version": Pattern(r"(?:D?TLSv\d+|SSLv\d+|unknown-\d+|\d(?:\.\d)?|quicv2|draft-\d+|-)\Z", re.ASCII),
+    "history": Pattern(r"(?:\^?[A-Za-z]+|-)\Z", re.ASCII),
 }
 _VALUES |= dict.fromkeys(["AA", "TC", "RD", "RA", "rejected", "local_orig", "local_resp", "resumed", "established"], _BOOL)
 _VALUES |= dict.fromkeys(
@@ -170,7 +171,7 @@ def _usual(values: list[str]) -> tuple[str, ...] | None:
 
 def _unescaped(value: str) -> str:
     r"""Undo `\xHH`: Zeek writes bytes so that cannot stand in a row."""
-    return _ESCAPED.sub(lambda found: as_text(bytes.fromhex(found[0].replace("\\x", ""))), value)
+    return str(_ESCAPED.sub(lambda found: as_text(bytes.fromhex(found[0].replace("\\x", ""))), value))
 
 
 FORMAT = LogFormat(

@@ -55,7 +55,6 @@ class Matcher:
         self._names: set[str] = set()
         self._paths: set[str] = set()
         self._scanners: dict[tuple[str, tuple[bytes, ...]], hyperscan.Database] = {}
-        self._regexes: dict[str, hyperscan.Database] = {}
         self._ends: list[int] = []
         for service in catalog.services.values():
             for indicator in service.indicators:
@@ -117,8 +116,6 @@ class Matcher:
             self._at(indicator.mail_from).mails.append(entry)
 
     def _add_url(self, url: Url, entry: tuple[Service, Indicator]) -> None:
-        if url.path_regex:
-            self._regexes[url.path_regex] = path_database(url.path_regex)
         if url.host_pattern:
             self._below(url.host_pattern).urls.append(entry)
         elif url.shared:
@@ -178,7 +175,7 @@ class Matcher:
             return path == url.path or (url.shared and path.startswith(url.path + "/"))
         found: list[int] = []
         text = path.encode(errors="backslashreplace")  # a path may hold the surrogates of bytes that are no UTF-8
-        self._regexes[url.path_regex or ""].scan(text, match_event_handler=lambda *_hit: found.append(1))
+        path_database(url.path_regex or "").scan(text, match_event_handler=lambda *_hit: found.append(1))
         return bool(found)
 
 
@@ -193,6 +190,8 @@ def _by_host(service: Service, indicator: Indicator, name: str, seen: Observatio
     if seen.kind in LOOKUPS or not reached:
         return Match(service, indicator.label, Stage.LOOKUP, Basis.OBSERVED, name, reached)
     stage = Stage.of(indicator.stage)
+    if seen.kind == "tls_certificate":  # the server was reached; which of its names was meant is not said
+        return Match(service, indicator.label, min(stage, Stage.CONTACT), Basis.INFERRED, name, reached)
     basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED if stage <= Stage.CONTACT else Basis.INFERRED
     if seen.kind == "http_request" and (stage <= Stage.VISIT or _unanswered(seen)):
         stage, basis = Stage.VISIT, Basis.OBSERVED

@@ -19,10 +19,16 @@ ESCAPES = {
 }
 
 
+def _rare_end(name: str) -> str:
+    """Return *name* without what most names end in: Hyperscan looks for the ends of its literals, and ".com" is in every line."""
+    rest, _dot, last = name.rpartition(".")
+    return f"{rest}.{last[:2]}"
+
+
 def needles(names: list[str], paths: list[str], spelling: str) -> list[bytes]:
     """Return regular expressions, to be matched in any ASCII case, for *names* (hosts) and *paths* (literal) in a spelling."""
     # JSON may stand in a text of JSON, and then escapes what the inner one escaped.
     slash = rb"\\{0,3}/" if spelling == "json" else b"/"
-    found = [re.escape(name).encode() for name in names]
+    found = [re.escape(_rare_end(name)).encode() for name in names]
     found += [slash.join(re.escape(part).encode() for part in path.split("/")) for path in paths]
     return found + ESCAPES[spelling]
