@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config.rules import load_policy, load_rules
-from sentinel.config.settings import Settings
+from sentinel.config.settings import settings_for
 from sentinel.located import load as read_yaml
-from sentinel.located import validate
+from sentinel.located import validated
 from sentinel.policy.policy import Policy
 from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
@@ -20,7 +20,7 @@ from sentinel.signatures.catalog import Catalog
 class Loaded:
     """A configuration that holds together."""
 
-    settings: Any  # `Settings`, which is put together from the sinks that are there
+    settings: Any  # `settings_for` the sinks that it names
     catalog: Catalog
     policy: Policy
 
@@ -33,14 +33,25 @@ def load(path: Path) -> Loaded:
     """
     base = path.resolve().parent
     problems: list[Problem] = []
-    settings = _gathered(problems, lambda: validate(Settings, path))
+    settings = _gathered(problems, lambda: _settings(path))
     rules, builtin, policy_file = _referred(path) if settings is None else _named(settings)
     catalog = _gathered(problems, lambda: load_rules([base / folder for folder in rules], builtin=builtin))
     policy = _gathered(problems, lambda: load_policy(base / policy_file)) if policy_file else None
     if problems or settings is None or catalog is None:
         raise Problems(problems)
-    anchored = settings.model_copy(update={"sinks": [_anchored(sink, base) for sink in settings.sinks]})
+    sinks = [_anchored(sink, base) for sink in settings.sinks]
+    mistakes = [Problem(str(path), 0, f"the sink {sink.name!r}: {what}") for sink in sinks for what in sink.mistakes()]
+    if mistakes:
+        raise Problems(mistakes)
+    anchored = settings.model_copy(update={"sinks": sinks})
     return Loaded(anchored, catalog, policy or settings.policy.policy)
+
+
+def _settings(path: Path) -> Any:
+    tree, lines = read_yaml(path)
+    sinks = tree.get("sinks") if isinstance(tree, dict) else None
+    types = [str(sink.get("type")) for sink in sinks if isinstance(sink, dict)] if isinstance(sinks, list) else []
+    return validated(settings_for(types), tree, lines, str(path))
 
 
 def _gathered(problems: list[Problem], read: Callable[[], Any]) -> Any:
@@ -69,7 +80,13 @@ def _referred(path: Path) -> tuple[list[Path], bool, Path | None]:
 
 def _anchored(sink: Any, base: Path) -> Any:
     """Return a sink's settings with relative paths starting from the configuration's folder, as everywhere in it."""
-    paths = {name: base / value for name in type(sink).model_fields if isinstance(value := getattr(sink, name), Path)}
+    paths: dict[str, Any] = {}
+    for name in type(sink).model_fields:
+        value = getattr(sink, name)
+        if isinstance(value, Path):
+            paths[name] = base / value
+        elif isinstance(value, dict) and any(isinstance(inner, Path) for inner in value.values()):
+            paths[name] = {key: base / inner for key, inner in value.items()}
     return sink.model_copy(update=paths)
 
 

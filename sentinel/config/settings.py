@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import operator
 import zoneinfo
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,13 +129,25 @@ def _sinks_are_named_apart(sinks: list[Any]) -> list[Any]:
     return sinks
 
 
-# The kinds of sink are what lies in the folder: the model is put together at run time, which mypy cannot follow.
-_Sink: Any = Annotated[functools.reduce(operator.or_, (kind.settings for kind in KINDS.values())), Field(discriminator="type")]
+def settings_for(types: Iterable[str]) -> Any:
+    """Return the settings model of a configuration that has sinks of *types*.
 
-_Sinks: Any = Annotated[list[_Sink], AfterValidator(_sinks_are_named_apart)]
-Settings: Any = create_model(
-    "Settings",
-    __base__=Common,
-    __doc__="All of the configuration file.",
-    sinks=(_Sinks, Field(default_factory=list, description="Where alerts go.")),
-)
+    Only those kinds are imported, with their libraries. One that there is not brings all of them, to be told in the message.
+    """
+    named = tuple(sorted(set(types))) or ("stdout",)
+    return _settings(named if all(name in KINDS for name in named) else tuple(KINDS))
+
+
+@functools.cache
+def _settings(types: tuple[str, ...]) -> Any:
+    # Put together at run time, which mypy cannot follow.
+    models = [KINDS[name].settings for name in types]
+    union: Any = functools.reduce(operator.or_, models)
+    sink: Any = union if len(models) == 1 else Annotated[union, Field(discriminator="type")]
+    sinks: Any = Annotated[list[sink], AfterValidator(_sinks_are_named_apart)]
+    return create_model(
+        "Settings",
+        __base__=Common,
+        __doc__="All of the configuration file.",
+        sinks=(sinks, Field(default_factory=list, description="Where alerts go.")),
+    )

@@ -67,15 +67,16 @@ def one_sentence(alert: Alert) -> str:
 
     The service's own name can be such a host name, "FaceCheck.ID".
     """
-    return _for_people(alert, alert.text)
+    return for_people(alert, alert.text)
 
 
 def reason(alert: Alert) -> str | None:
     """Return why the alert's session was judged so, for people like `one_sentence`; None without a session."""
-    return _for_people(alert, alert.session.reason) if alert.session else None
+    return for_people(alert, alert.session.reason) if alert.session else None
 
 
-def _for_people(alert: Alert, text: str) -> str:
+def for_people(alert: Alert, text: str) -> str:
+    """Return *text* on one line, with the hosts of the alert's service defanged."""
     said = clean(text)
     for host in hosts(alert) + ([clean(alert.session.service_name)] if alert.session else []):
         if "." in host and host.lower() in said.lower():

@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from sentinel.activity.records import Alert
-from sentinel.schemas import SCHEMAS
 from sentinel.schemas.fit import fitted
 from sentinel.schemas.text import SYSLOG
 from sentinel.sinks import KINDS
 from sentinel.sinks.kind import SinkSettings
-from sentinel.sinks.outcome import Document, Outcome, Rejected, Retry, Sink
+from sentinel.sinks.outcome import Delivered, Document, Health, Outcome, Outgoing, Rejected, Retry, Sink
 from sentinel.terms import Severity, Stage
 
-if TYPE_CHECKING:  # the store knows outcomes, which lie in this package
-    from sentinel.store.outbox import Outgoing
+if TYPE_CHECKING:  # the store knows outcomes, which lie in this package, and takes long to import
     from sentinel.store.store import Store
 
 log = structlog.get_logger()
@@ -73,7 +71,7 @@ def try_out(settings: SinkSettings) -> Outcome:
     attempts = _Attempts(settings)
     alert = test_alert(settings.name, datetime.now(UTC))
     try:
-        (outcome,) = attempts.make([alert], threading.Event()) or [Retry("stopped")]
+        (outcome,) = attempts.make([Outgoing(alert, 0, alert.created)], threading.Event()) or [Retry("stopped")]
     finally:
         attempts.close()
     return outcome
@@ -110,10 +108,12 @@ class Drain:
     def __init__(self, settings: SinkSettings, store: Store) -> None:
         """Open nothing yet."""
         self._name = settings.name
-        self._batch = KINDS[_type(settings)].batch
+        kind = KINDS[_type(settings)]
+        self._batch, self._pace = kind.batch, kind.pace_secs
         self._store = store
         self._attempts = _Attempts(settings)
         self._failures = 0
+        self._failing_since: datetime | None = None
         self._quiet_until = 0.0  # by the monotonic clock
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
@@ -138,32 +138,47 @@ class Drain:
             waiting = self._store.due(self._name, datetime.now(UTC), 1 if self._failures else self._batch)
             if not waiting:
                 return False
-            outcomes = self._attempts.make([one.alert for one in waiting], stop)
+            outcomes = self._attempts.make(waiting, stop)
             if outcomes is not None:
                 self._settle(waiting, outcomes)
         except Exception:  # a thread that ends here would leave its sink silent for ever
             log.exception("delivery failed", sink=self._name)
-            self._pause(0)
+            self._pause(back_off(self._failures))
         return True
 
     def _settle(self, waiting: Sequence[Outgoing], outcomes: Sequence[Outcome]) -> None:
         now = datetime.now(UTC)
         results = [(one.alert.id, outcome, _next(one, outcome, now)) for one, outcome in zip(waiting, outcomes, strict=True)]
-        self._store.settle(self._name, results, now)
+        last = outcomes[-1]
+        wait = (last.after_secs or back_off(self._failures)) if isinstance(last, Retry) else 0.0
+        self._store.settle(self._name, results, now, self._health(outcomes, wait, now))
         for identity, outcome, _at in results:
             if isinstance(outcome, Rejected):
                 log.error("alert given up", sink=self._name, alert=identity, reason=outcome.reason)
-        last = outcomes[-1]
         if isinstance(last, Retry):
             if not self._failures:
                 log.warning("sink does not deliver", sink=self._name, reason=last.reason)
-            self._pause(last.after_secs)
-        elif self._failures:
+            self._pause(wait)
+            return
+        if self._failures:
             log.info("sink delivers again", sink=self._name)
-            self._failures = 0
+            self._failures, self._failing_since = 0, None
+        if self._pace:
+            self._quiet_until = time.monotonic() + self._pace * len(outcomes)
 
-    def _pause(self, after_secs: float) -> None:
-        self._quiet_until = time.monotonic() + (after_secs or back_off(self._failures))
+    def _health(self, outcomes: Sequence[Outcome], wait: float, now: datetime) -> Health:
+        """Return how the sink fares after a batch."""
+        delivered_at = now if any(isinstance(outcome, Delivered) for outcome in outcomes) else None
+        last = outcomes[-1]
+        if not isinstance(last, Retry):
+            return Health(self._name, delivered_at=delivered_at)
+        self._failing_since = self._failing_since or now
+        return Health(
+            self._name, self._failures + 1, self._failing_since, now + timedelta(seconds=wait), last.reason, delivered_at
+        )
+
+    def _pause(self, secs: float) -> None:
+        self._quiet_until = time.monotonic() + secs
         self._failures += 1
 
 
@@ -173,15 +188,16 @@ class _Attempts:
     def __init__(self, settings: SinkSettings) -> None:
         self._settings = settings
         self._sensor = socket.gethostname()
+        self._wording = settings.wording()
         self._sink: Sink = self._open()
         self._abandoned = threading.Event()
 
     def _open(self) -> Sink:
         return KINDS[_type(self._settings)].open(self._settings)
 
-    def make(self, alerts: Sequence[Alert], stop: threading.Event) -> list[Outcome] | None:
-        """Return what became of each of *alerts*; None when *stop* came first, so that nobody knows."""
-        made = [self._document(alert) for alert in alerts]
+    def make(self, waiting: Sequence[Outgoing], stop: threading.Event) -> list[Outcome] | None:
+        """Return what became of each alert of *waiting*; None when *stop* came first, so that nobody knows."""
+        made = [self._document(one.alert, one.reference) for one in waiting]
         documents = [one for one in made if isinstance(one, Document)]
         outcomes = self._send(documents, stop) if documents else []
         if outcomes is None:
@@ -194,16 +210,24 @@ class _Attempts:
         if not self._abandoned.is_set():
             self._sink.close()
 
-    def _document(self, alert: Alert) -> Document | Rejected:
+    def _document(self, alert: Alert, reference: str | None) -> Document | Rejected:
         settings = self._settings
         try:
-            body = fitted(SCHEMAS[settings.schema_name], alert, self._sensor, settings.room)
+            body = fitted(self._wording, alert, self._sensor, settings.room)
         except Exception as error:  # an alert that cannot be worded must not hold up all others
             log.exception("alert cannot be written", sink=settings.name, alert=alert.id, schema=settings.schema_name)
             return Rejected(f"cannot be written as {settings.schema_name}: {error!r}")
         if len(body) > settings.room:
             return Rejected(f"has {len(body)} bytes as {settings.schema_name}; {settings.room} are allowed")
-        return Document(id=alert.id, body=body, kind=alert.kind, severity=SYSLOG[alert.severity], time=alert.created)
+        return Document(
+            id=alert.id,
+            body=body,
+            kind=alert.kind,
+            severity=SYSLOG[alert.severity],
+            time=alert.created,
+            session=alert.session.id if alert.session else None,
+            reference=reference,
+        )
 
     def _send(self, documents: Sequence[Document], stop: threading.Event) -> list[Outcome] | None:
         answers: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
@@ -241,7 +265,7 @@ def back_off(failures: int) -> float:
 
 
 def _next(one: Outgoing, outcome: Outcome, now: datetime) -> datetime | None:
-    if not isinstance(outcome, Retry):
+    if not isinstance(outcome, Retry) or not (outcome.tried or outcome.after_secs):
         return None
     return now + timedelta(seconds=outcome.after_secs or back_off(one.attempts))
 

@@ -27,7 +27,9 @@ class FileSettings(SinkSettings):
 
     type: Literal["file"]
     path: Path = Field(description="The file. Its folder has to exist.")
-    schema_: Literal["json", "ecs", "cef"] = Field("json", alias="schema", description="How alerts are written.")
+    schema_: Literal["json", "ecs", "ocsf", "cim", "asim", "cloudevents", "gelf", "cef", "leef"] = Field(
+        "json", alias="schema", description="How alerts are written."
+    )
 
     @property
     def schema_name(self) -> str:

@@ -7,32 +7,21 @@ whichever of the two a receiver refuses for now.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, select, update
 
 from sentinel.activity.records import Alert
-from sentinel.sinks.outcome import Delivered, Outcome, Rejected, Retry
+from sentinel.sinks.outcome import Delivered, Health, Outcome, Outgoing, Receipt, Rejected, Retry
 from sentinel.store.codec import loads, stamp, unstamp
-from sentinel.store.schema import alerts, outbox
+from sentinel.store.schema import alerts, health, outbox, threads
 
 AT_ONCE = stamp(datetime.fromtimestamp(0, UTC))
 """When a new entry is due. Not when it was made: a clock that is set back would hold it up."""
 
 Result = tuple[str, Outcome, datetime | None]
 """An alert's id, what became of it, and for a `Retry` when to try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An alert on its way to one sink, with what the receiver said last."""
-
-    alert: Alert
-    attempts: int
-    first_queued: datetime
-    answer: str | None = None
 
 
 def entry(alert: Alert, queued: int, sink: str) -> dict[str, Any]:
@@ -45,12 +34,13 @@ def entry(alert: Alert, queued: int, sink: str) -> dict[str, Any]:
 
 def due(connection: Connection, sink: str, now: datetime, limit: int) -> list[Outgoing]:
     """Return what may be sent *now*, in the order in which it was raised."""
-    return _outgoing(connection, (*_first_of_lane(sink), outbox.c.next_at <= stamp(now)), limit)
+    return [one for _sink, one in _outgoing(connection, (*_first_of_lane(sink), outbox.c.next_at <= stamp(now)), limit)]
 
 
-def dead(connection: Connection, sink: str) -> list[Outgoing]:
-    """Return what was given up."""
-    return _outgoing(connection, (outbox.c.sink == sink, outbox.c.state == "dead"), None)
+def dead(connection: Connection, sink: str | None, limit: int | None = None) -> list[tuple[str, Outgoing]]:
+    """Return what was given up, of one sink or of all, each with its sink."""
+    where = (outbox.c.state == "dead",) if sink is None else (outbox.c.sink == sink, outbox.c.state == "dead")
+    return _outgoing(connection, where, limit)
 
 
 def next_due(connection: Connection, sink: str) -> datetime | None:
@@ -73,7 +63,7 @@ def settle(connection: Connection, sink: str, results: Sequence[Result], now: da
         .where(outbox.c.alert == bindparam("b_alert"), outbox.c.sink == bindparam("b_sink"), outbox.c.state == "pending")
         .values(
             state=bindparam("b_state"),
-            attempts=outbox.c.attempts + 1,
+            attempts=outbox.c.attempts + bindparam("b_tried"),
             next_at=bindparam("b_next"),
             answer=bindparam("b_answer"),
             delivered_at=bindparam("b_delivered"),
@@ -81,16 +71,102 @@ def settle(connection: Connection, sink: str, results: Sequence[Result], now: da
     )
     if rows:
         connection.execute(statement, rows)
+    for alert, outcome, _at in results:
+        if isinstance(outcome, Delivered) and outcome.reference:
+            _keep_reference(connection, sink, alert, outcome.reference)
 
 
-def resend(connection: Connection, ids: Iterable[str]) -> int:
+def _keep_reference(connection: Connection, sink: str, alert: str, reference: str) -> None:
+    lane = connection.scalar(select(outbox.c.lane).where(outbox.c.alert == alert, outbox.c.sink == sink))
+    here = (threads.c.lane == lane, threads.c.sink == sink)
+    if connection.execute(update(threads).where(*here).values(reference=reference)).rowcount == 0:
+        connection.execute(insert(threads), {"lane": lane, "sink": sink, "reference": reference})
+
+
+def resend(connection: Connection, ids: Iterable[str], sink: str | None = None) -> int:
     """Queue the dead letters among *ids* again, with their attempts forgotten; return how many entries that were."""
     statement = (
         update(outbox)
         .where(outbox.c.alert == bindparam("b_alert"), outbox.c.state == "dead")
         .values(state="pending", attempts=0, next_at=AT_ONCE)
     )
+    statement = statement if sink is None else statement.where(outbox.c.sink == sink)
     return sum(connection.execute(statement, {"b_alert": alert}).rowcount for alert in ids)
+
+
+def receipts(connection: Connection, alert: str) -> list[Receipt]:
+    """Return what became of an alert at each sink that it goes to."""
+    query = select(outbox).where(outbox.c.alert == alert).order_by(outbox.c.sink)
+    return [
+        Receipt(
+            row.alert,
+            row.sink,
+            row.state,
+            row.attempts,
+            row.answer,
+            unstamp(row.delivered_at) if row.delivered_at else None,
+            unstamp(row.next_at) if row.state == "pending" and row.next_at != AT_ONCE else None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def bound(connection: Connection, sink: str, limit: int, reason: str) -> tuple[int, int]:
+    """Let no more than *limit* alerts wait for a sink, and no more be dead letters of it.
+
+    The oldest that wait become dead letters, with *reason* as their answer; the oldest dead letters go, and are counted. Return
+    how many did either.
+    """
+    given_up = _oldest(connection, sink, "pending", limit)
+    if given_up is not None:
+        here = (outbox.c.sink == sink, outbox.c.state == "pending", outbox.c.queued <= given_up)
+        shed = connection.execute(update(outbox).where(*here).values(state="dead", answer=reason)).rowcount
+    else:
+        shed = 0
+    last = _oldest(connection, sink, "dead", limit)
+    if last is None:
+        return shed, 0
+    gone = connection.execute(
+        delete(outbox).where(outbox.c.sink == sink, outbox.c.state == "dead", outbox.c.queued <= last)
+    ).rowcount
+    _write_health(connection, sink, {"forgotten": health.c.forgotten + gone})
+    return shed, gone
+
+
+def _oldest(connection: Connection, sink: str, state: str, keep: int) -> int | None:
+    """Return the number of the youngest entry beyond the newest *keep*; None when there are not so many."""
+    query = select(outbox.c.queued).where(outbox.c.sink == sink, outbox.c.state == state)
+    return connection.scalar(query.order_by(outbox.c.queued.desc()).offset(keep).limit(1))
+
+
+def first_waiting(connection: Connection, sink: str) -> Alert | None:
+    """Return the oldest alert that waits for a sink."""
+    waiting = _outgoing(connection, (outbox.c.sink == sink, outbox.c.state == "pending"), 1)
+    return waiting[0][1].alert if waiting else None
+
+
+def keep_health(connection: Connection, found: Health) -> None:
+    """Write down how a sink fares; what it has forgotten is counted elsewhere."""
+    times = {"since": found.since, "retry_at": found.retry_at, "delivered_at": found.delivered_at}
+    values: dict[str, Any] = {name: stamp(time) if time else None for name, time in times.items()}
+    if found.delivered_at is None:
+        del values["delivered_at"]  # it did deliver once, as far as an earlier run knows
+    _write_health(connection, found.sink, {**values, "failures": found.failures, "reason": found.reason})
+
+
+def _write_health(connection: Connection, sink: str, values: dict[str, Any]) -> None:
+    if connection.execute(update(health).where(health.c.sink == sink).values(values)).rowcount == 0:
+        connection.execute(insert(health), {"sink": sink, "failures": 0, "forgotten": 0})
+        connection.execute(update(health).where(health.c.sink == sink).values(values))
+
+
+def health_of_all(connection: Connection) -> list[Health]:
+    """Return how every sink fares that was ever used."""
+    times = ("since", "retry_at", "delivered_at")
+    return [
+        Health(**{**row, **{name: unstamp(row[name]) if row[name] else None for name in times}})
+        for row in connection.execute(select(health).order_by(health.c.sink)).mappings()
+    ]
 
 
 def _first_of_lane(sink: str) -> tuple[ColumnElement[bool], ...]:
@@ -104,20 +180,26 @@ def _first_of_lane(sink: str) -> tuple[ColumnElement[bool], ...]:
     return outbox.c.sink == sink, outbox.c.state == "pending", ~earlier
 
 
-def _outgoing(connection: Connection, where: tuple[ColumnElement[bool], ...], limit: int | None) -> list[Outgoing]:
+def _outgoing(connection: Connection, where: tuple[ColumnElement[bool], ...], limit: int | None) -> list[tuple[str, Outgoing]]:
     query = (
-        select(alerts.c.body, alerts.c.created, outbox.c.attempts, outbox.c.answer)
+        select(alerts.c.body, alerts.c.created, outbox.c.sink, outbox.c.attempts, outbox.c.answer, threads.c.reference)
         .join_from(outbox, alerts, outbox.c.alert == alerts.c.id)
+        .outerjoin(threads, (threads.c.lane == outbox.c.lane) & (threads.c.sink == outbox.c.sink))
         .where(*where)
         .order_by(outbox.c.queued)
         .limit(limit)
     )
     return [
-        Outgoing(loads(Alert, row.body), row.attempts, unstamp(row.created), row.answer) for row in connection.execute(query)
+        (row.sink, Outgoing(loads(Alert, row.body), row.attempts, unstamp(row.created), row.answer, row.reference))
+        for row in connection.execute(query)
     ]
 
 
 def _settled(outcome: Outcome, next_at: datetime | None, now: datetime) -> dict[str, Any]:
+    return {"b_tried": int(not isinstance(outcome, Retry) or outcome.tried), **_state(outcome, next_at, now)}
+
+
+def _state(outcome: Outcome, next_at: datetime | None, now: datetime) -> dict[str, Any]:
     later = stamp(next_at) if next_at else AT_ONCE
     match outcome:
         case Delivered(answer):

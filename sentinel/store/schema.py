@@ -24,7 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData()
 
@@ -109,6 +109,27 @@ outbox = Table(
     Column("delivered_at", String(27)),
     Index("ix_outbox_order", "sink", "state", "queued"),
     Index("ix_outbox_lane", "lane", "sink", "state", "queued"),
+)
+
+# What a receiver calls what it made of a session's alerts: a thread, an issue.
+threads = Table(
+    "threads",
+    metadata,
+    Column("lane", String(64), primary_key=True),
+    Column("sink", String(255), primary_key=True),
+    Column("reference", Escaped, nullable=False),
+)
+
+health = Table(
+    "health",
+    metadata,
+    Column("sink", String(255), primary_key=True),
+    Column("failures", Integer, nullable=False),  # one after the other; 0 while it delivers
+    Column("since", String(27)),  # of the first of them
+    Column("retry_at", String(27)),
+    Column("reason", Escaped),  # of the last failure
+    Column("delivered_at", String(27)),
+    Column("forgotten", BigInteger, nullable=False),  # dead letters that went for the sake of the limit
 )
 
 positions = Table("positions", metadata, Column("key", Escaped, primary_key=True), Column("body", Text, nullable=False))

@@ -22,13 +22,13 @@ from sqlalchemy.types import NullType
 from sentinel.activity.records import Alert, Finding, Session
 from sentinel.activity.sessions import REMEMBERED
 from sentinel.coverage import Coverage
+from sentinel.sinks.outcome import Health, Outgoing, Receipt
 from sentinel.sources.batch import Position
 from sentinel.store import account, outbox, schema, writing
 from sentinel.store.account import Hour, Totals
 from sentinel.store.chain import Broken, Head, first_broken
 from sentinel.store.codec import loads, stamp, unstamp
 from sentinel.store.migrate import migrate, revision_of
-from sentinel.store.outbox import Outgoing as Outgoing
 from sentinel.store.outbox import Result
 from sentinel.store.sqlite import file_engine, private_engine
 from sentinel.store.step import Step as Step
@@ -233,10 +233,32 @@ class Store:
         with self._reader() as connection:
             return outbox.next_due(connection, sink)
 
-    def settle(self, sink: str, results: Sequence[Result], now: datetime) -> None:
-        """Write down what became of alerts that *sink* was given: delivered, to be tried again at a time, or dead."""
+    def settle(self, sink: str, results: Sequence[Result], now: datetime, health: Health | None = None) -> None:
+        """Write down what became of alerts that *sink* was given, delivered, to be tried again or dead, and how it fares."""
         with self._writer() as connection:
             outbox.settle(connection, sink, results, now)
+            if health:
+                outbox.keep_health(connection, health)
+
+    def receipts(self, alert_id: str) -> list[Receipt]:
+        """Return what became of an alert at each sink, with the receivers' answers."""
+        with self._reader() as connection:
+            return outbox.receipts(connection, alert_id)
+
+    def health(self) -> list[Health]:
+        """Return how each sink fares, as its thread wrote it down last."""
+        with self._reader() as connection:
+            return outbox.health_of_all(connection)
+
+    def first_waiting(self, sink: str) -> Alert | None:
+        """Return the oldest alert that waits for *sink*."""
+        with self._reader() as connection:
+            return outbox.first_waiting(connection, sink)
+
+    def bound(self, sink: str, limit: int, reason: str) -> tuple[int, int]:
+        """Keep what waits for *sink* below *limit*, and its dead letters too; return how many were given up and forgotten."""
+        with self._writer() as connection:
+            return outbox.bound(connection, sink, limit, reason)
 
     def backlog(self, sink: str) -> int:
         """Return how many alerts wait for *sink*."""
@@ -250,13 +272,17 @@ class Store:
 
     def dead(self, sink: str) -> list[Outgoing]:
         """Return what *sink* would not take, each with the receiver's answer."""
+        return [one for _sink, one in self.dead_letters(sink)]
+
+    def dead_letters(self, sink: str | None = None) -> list[tuple[str, Outgoing]]:
+        """Return what was given up, of one sink or of all, each with its sink and the receiver's answer."""
         with self._reader() as connection:
             return outbox.dead(connection, sink)
 
-    def resend(self, ids: Sequence[str]) -> int:
-        """Queue the dead letters of the alerts *ids* again; return how many that were."""
+    def resend(self, ids: Sequence[str], sink: str | None = None) -> int:
+        """Queue the dead letters of the alerts *ids* again, for one sink or for all; return how many that were."""
         with self._writer() as connection:
-            return outbox.resend(connection, ids)
+            return outbox.resend(connection, ids, sink)
 
     def head(self) -> Head:
         """Return the end of the chain of findings."""

@@ -117,5 +117,5 @@ def test_lines_of_several_writers_do_not_mix(tmp_path):
 
 def test_the_kind_is_found_by_lying_in_the_folder():
     """A new sink is a new file, and no edit elsewhere."""
-    assert sorted(KINDS) == ["file", "syslog", "webhook"]
+    assert {"file", "syslog", "webhook"} < set(KINDS)
     assert KINDS["file"].settings is FileSettings

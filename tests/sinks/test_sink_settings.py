@@ -3,14 +3,28 @@
 import pytest
 from pydantic import ValidationError
 
-from sentinel.schemas import SCHEMAS
+from sentinel.schemas import MESSAGES, SCHEMAS
 from sentinel.sinks import KINDS
+from tests.schemas.alerts import alert
 
 GOOD = {
+    "elasticsearch": {"type": "elasticsearch", "name": "e", "url": "https://elastic.example:9200"},
+    "email": {"type": "email", "name": "m", "host": "mail.example", "from": "sentinel@dept.example", "to": ["soc@a.example"]},
     "file": {"type": "file", "name": "f", "path": "alerts.jsonl"},
+    "gelf": {"type": "gelf", "name": "g", "host": "graylog.example"},
+    "kafka": {"type": "kafka", "name": "k", "brokers": "kafka.example:9093", "topic": "alerts"},
+    "microsoft_sentinel": {
+        "type": "microsoft_sentinel", "name": "a", "endpoint": "https://dce.example", "rule": "dcr-0", "tenant": "t",
+        "client_id": "c", "client_secret_file": "s",
+    },
+    "pagerduty": {"type": "pagerduty", "name": "p", "routing_key_file": "k"},
+    "slack": {"type": "slack", "name": "s", "url_file": "u"},
+    "splunk_hec": {"type": "splunk_hec", "name": "h", "url": "https://splunk.example:8088", "token_file": "t"},
+    "stdout": {"type": "stdout", "name": "o"},
+    "teams": {"type": "teams", "name": "t", "url_file": "u"},
     "syslog": {"type": "syslog", "name": "s", "host": "siem.example"},
     "webhook": {"type": "webhook", "name": "w", "url_file": "u", "secret_file": "s"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -18,7 +32,10 @@ def test_the_least_that_one_writes_is_enough(kind):
     """Everything else has a default that a careful administrator would choose."""
     settings = KINDS[kind].settings.model_validate(GOOD[kind])
     assert (settings.minimum_severity, settings.minimum_stage) == ("low", "lookup")
-    assert settings.schema_name in SCHEMAS
+    assert settings.schema_name in {*SCHEMAS, *MESSAGES}
+    assert settings.mistakes() == []
+    assert list(settings.literals()) == []
+    assert len(settings.wording()(alert(), "collector-1")) < settings.room
     assert settings.room > 2048
 
 
@@ -33,7 +50,7 @@ def test_every_setting_is_described(kind):
     ("kind", "change"),
     [
         ("file", {"pth": "x"}),
-        ("file", {"schema": "leef"}),
+        ("file", {"schema": "yaml"}),
         ("file", {"name": "a b"}),
         ("file", {"name": "a\n"}),
         ("file", {"events": []}),
@@ -46,6 +63,38 @@ def test_every_setting_is_described(kind):
         ("webhook", {"url_env": "URL"}),
         ("webhook", {"secret_file": None}),
         ("webhook", {"minimum_severity": "dire"}),
+        ("webhook", {"preset": "discord", "template_file": "t"}),
+        ("webhook", {"headers": {"Webhook-Id": "x"}}),
+        ("webhook", {"headers": {"X-A": "b\r\nX-C: d"}}),
+        ("webhook", {"headers": {"a b": "c"}}),
+        ("webhook", {"key_file": "key.pem"}),
+        ("webhook", {"proxy": "http://proxy.example", "proxy_env": "PROXY"}),
+        ("webhook", {"url_command": ["vault"]}),
+        ("elasticsearch", {"data_stream": "a", "index": "b"}),
+        ("elasticsearch", {"documents": "sessions"}),
+        ("elasticsearch", {"schema": "ocsf"}),
+        ("elasticsearch", {"username": "u"}),
+        ("elasticsearch", {"url": "elastic.example"}),
+        ("email", {"to": []}),
+        ("email", {"to": ["no address"]}),
+        ("email", {"from": "a@b.example\nBcc: c@d.example"}),
+        ("email", {"username": "u", "password_file": "p", "security": "none"}),
+        ("email", {"password_file": "p"}),
+        ("gelf", {"transport": "tcp", "ca_file": "ca.pem"}),
+        ("gelf", {"port": 0}),
+        ("kafka", {"topic": "a b"}),
+        ("kafka", {"tls": False, "ca_file": "ca.pem"}),
+        ("kafka", {"username": "u"}),
+        ("microsoft_sentinel", {"client_secret_file": None}),
+        ("microsoft_sentinel", {"rule": "../x"}),
+        ("pagerduty", {"routing_key_file": None}),
+        ("slack", {"token_file": "t", "channel": "C"}),
+        ("slack", {"channel": "C"}),
+        ("slack", {"url_file": None, "token_file": "t"}),
+        ("slack", {"link": "javascript:alert(1)"}),
+        ("splunk_hec", {"token": "0000-literal"}),
+        ("splunk_hec", {"url": "ftp://splunk.example"}),
+        ("teams", {"url": "https://flow.example/secret"}),
     ],
 )
 def test_what_would_not_work_is_refused(kind, change):

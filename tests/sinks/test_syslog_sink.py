@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.sinks import syslog
+from sentinel.sinks import stream
 from sentinel.sinks.outcome import Delivered, Document, Retry
 from sentinel.sinks.syslog import HEADER_ROOM, SyslogSettings, SyslogSink, frame, message, parameter
 from tests.integration import lab
@@ -124,8 +124,8 @@ def test_what_a_stopped_server_had_not_read_is_sent_again(tmp_path):
 
 def test_a_connection_that_acknowledges_nothing_is_given_up(monkeypatch):
     """A firewall that forgot the connection swallows what is written; the system itself would wait a quarter of an hour."""
-    monkeypatch.setattr(syslog, "ACKNOWLEDGE_SECS", 0.2)
-    monkeypatch.setattr(syslog, "WRITE_SECS", 0.2)
+    monkeypatch.setattr(stream, "ACKNOWLEDGE_SECS", 0.2)
+    monkeypatch.setattr(stream, "WRITE_SECS", 0.2)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     listener.bind(("127.0.0.1", 0))

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.sinks import webhook
+from sentinel.sinks import web
 from sentinel.sinks.outcome import Delivered, Document, Rejected, Retry
-from sentinel.sinks.webhook import WebhookSettings, WebhookSink, retry_after
+from sentinel.sinks.web import retry_after
+from sentinel.sinks.webhook import WebhookSettings, WebhookSink
 from tests.schemas.alerts import START
 
 KEY = os.urandom(24)
@@ -165,7 +166,7 @@ def test_a_reset_or_half_an_answer_is_tried_again_and_the_next_one_works(sink, r
 
 def test_silence_ends_in_a_retry(sink, receiver, monkeypatch):
     """A receiver that takes the request and says nothing must not hold the sink for ever."""
-    monkeypatch.setattr(webhook, "TOTAL_SECS", 0.3)
+    monkeypatch.setattr(web, "TOTAL_SECS", 0.3)
     done = threading.Event()
     receiver.answer = lambda handler: done.wait(10)
     started = time.monotonic()

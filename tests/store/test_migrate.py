@@ -12,7 +12,7 @@ from sentinel.store.sqlite import file_engine
 from sentinel.store.store import Store
 from tests.store.made import finding, step
 
-REVISIONS = ["0001"]
+REVISIONS = ["0001", "0002"]
 
 
 def test_all_revisions_are_tried_here():
@@ -58,7 +58,7 @@ def test_a_newer_store_is_refused_in_words_and_left_alone(tmp_path):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
     connection.close()
-    with pytest.raises(NewerStoreError, match=r"revision 0999.*knows up to 0001.*newer version"):
+    with pytest.raises(NewerStoreError, match=rf"revision 0999.*knows up to {REVISIONS[-1]}.*newer version"):
         Store.open(f"sqlite:///{path}")
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0999",)

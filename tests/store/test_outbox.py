@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sentinel.sinks.outcome import Delivered, Rejected, Retry
-from sentinel.store.outbox import Outgoing
+from sentinel.sinks.outcome import Delivered, Outgoing, Rejected, Retry
 from sentinel.store.store import Step, Store
 from tests.store.made import START, alert, session
 
