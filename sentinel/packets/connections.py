@@ -157,11 +157,11 @@ class Connections:
         """Return what a segment in the middle of a connection may begin; None: nothing, or nothing that its sender says."""
         if not payload:
             return None
-        if self._is_dns(fresh):
-            return "dns" if _may_be_dns(payload) else None
         settled, other = self.streams.settled.get(fresh.key), self.streams.settled.get(fresh.reverse)
         if settled is not None and settled.holds(fresh.first):
             return None  # sent again
+        if self._is_dns(fresh):
+            return "dns" if _may_be_dns(payload) else None
         role = settled.role if settled else None
         answers = self._flows.get(fresh.reverse)
         start = bytes(payload[: len(http2.PREFACE)])
@@ -360,7 +360,7 @@ class Connections:
 
     def _give_up(self, flow: Flow, seen: list[Seen]) -> None:
         """Follow a flow no longer, and tell what is certain in what there is of it."""
-        if flow.role == "other":  # it may yet turn out to be anything
+        if flow.role == "other" and flow.state != "dns":  # it may yet turn out to be anything
             self.streams.forget(flow.key)
         else:
             self.streams.settle(flow, flow.role)

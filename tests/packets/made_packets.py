@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -72,3 +76,25 @@ def decode(
 def names(seen: Iterable[Seen]) -> list[str | None]:
     """Return the names asked for, in their order."""
     return [one.observation.name for one in seen]
+
+
+def certificate(names: Sequence[str], common: str = "nobody") -> bytes:
+    """Return a self-signed certificate for *names*, in DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(dt.datetime(2023, 1, 1)).not_valid_after(dt.datetime(2033, 1, 1))  # noqa: DTZ001
+    if names:
+        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def flight(der: bytes, *, version: bytes = b"", size: int = 16384) -> bytes:
+    """Return a server's ServerHello and Certificate in records of *size*; *version* is the body of supported_versions."""
+    extensions = struct.pack(">HH", 43, len(version)) + version if version else b""
+    hello_body = b"\x03\x03" + bytes(32) + b"\0" + b"\xc0\x2f" + b"\0" + struct.pack(">H", len(extensions)) + extensions
+    listed = len(der).to_bytes(3, "big") + der
+    certificates = len(listed).to_bytes(3, "big") + listed
+    message = b"\x02" + len(hello_body).to_bytes(3, "big") + hello_body
+    message += b"\x0b" + len(certificates).to_bytes(3, "big") + certificates + b"\x0e\0\0\0"
+    return records(message, size)
