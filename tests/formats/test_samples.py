@@ -15,7 +15,11 @@ from sentinel.formats.format import Malformed
 from sentinel.observation import Observation
 from tests.formats.samples import ENDING, OTHERS, SAMPLES, reader, records, samples_of, told
 
-UNSAMPLED = {"zeek-tsv": {"proxy_connect", "quic_client_hello"}, "zeek-json": {"proxy_connect", "quic_client_hello"}}
+UNSAMPLED = {
+    "suricata-eve": {"proxy_connect"},
+    "zeek-tsv": {"proxy_connect", "quic_client_hello"},
+    "zeek-json": {"proxy_connect", "quic_client_hello"},
+}
 """What a format yields, and no sample of it holds: cases in its own test do."""
 IDS = [f"{name}:{path.name}" for name, path in SAMPLES]
 LINES = {name: [line for path in samples_of(name) for line in records(path) if line] for name in FORMATS}
