@@ -83,6 +83,17 @@ def test_after_a_retry_the_hello_is_read_with_the_keys_of_the_new_id():
     assert initials_of([first, again]) == ["pimeyes.com"]
 
 
+def test_the_hello_that_a_retry_has_sent_again_is_told_once():
+    """It is one access, and would count as two, also where the client makes another hello of it. Another name is another one."""
+    message, other = hello(), hello(b"clearview.ai")
+    anew = message[:6] + bytes(range(32)) + message[38:]
+    first = initial(crypto(message, 0, len(message)))
+    again = [initial(crypto(one, 0, len(one)), number=1, destination=b"retry-id") for one in (message, anew)]
+    second = initial(crypto(other, 0, len(other)), destination=b"next-one")
+    assert [initials_of([first, one]) for one in again] == [["pimeyes.com"]] * 2
+    assert initials_of([first, again[0], second]) == ["pimeyes.com", "clearview.ai"]
+
+
 def test_the_second_initial_may_bear_the_id_that_the_server_chose():
     """The keys stay those of the first id."""
     message = hello(pad=1500)
