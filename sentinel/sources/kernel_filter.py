@@ -5,7 +5,7 @@ It keeps no state, so it must let through whatever could be part of something re
 - every fragment; every SYN, FIN and RST; DNS; QUIC's long headers of known versions; small pieces of a TCP stream;
 - from clients, any TCP payload but the beginning of a TLS application data record. The second segment of a split ClientHello
   begins with any byte, so that the middle of an upload cannot be told from it and comes through too;
-- from servers, only TLS handshake records, the beginning of an HTTP answer, and all from the ports of mail. A server is told by
+- from servers, only TLS handshake records, the beginning of an HTTP message, and all from mail ports. A server is told by
   its port. Should a client have such a port, what may be missed is the rest of a split hello, which the decoder counts as cut.
 
 Mere acknowledgements, what servers send, and all other protocols are dropped. Inside VLAN tags, MPLS, PPPoE, GRE, ERSPAN, VXLAN
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sentinel.packets.http1 import METHODS
 from sentinel.sources.bpf import ANY_BIT, AT_LEAST, BYTE, EQUAL, GREATER, HALF, WORD, Assembler
 
 WHOLE = 0x40000
@@ -34,6 +35,7 @@ GENEVE, VXLAN_GPE = 6081, 4790
 QUIC_VERSIONS = (0, 1, 0x6B3343CF)  # version negotiation, RFC 9000, RFC 9369
 QUIC_DRAFTS, QUIC_GREASE = 0xFF0000, 0x0A0A0A0A
 MAIL = (25, 587)  # STARTTLS is agreed upon in the clear
+HTTP = sorted({b"HTTP", b"PRI ", *(method[:4] for method in METHODS)})
 
 SYSTEM_PORTS, REGISTERED, EPHEMERAL = 1024, 10000, 32768
 """A sender below 1024 that speaks to a port above is a server; so is one below 10000 that speaks to 32768 or above, where
@@ -359,7 +361,8 @@ def _from_server(code: Assembler) -> None:
     for port in MAIL:
         code.when(EQUAL, port, "keep")
     code.load(WORD, 0)
-    code.when(EQUAL, int.from_bytes(b"HTTP"), "keep")
+    for beginning in HTTP:
+        code.when(EQUAL, int.from_bytes(beginning), "keep")
     code.shift_right(16)
     code.unless(EQUAL, 0x1603, "drop")
     code.goto("keep")

@@ -122,7 +122,9 @@ def test_padding_is_no_payload(passes):
 
 def test_a_client_with_a_low_port_still_shows_its_hello(passes):
     """An address translator may give a client any port. What may be lost is the rest of a split hello."""
-    assert passes(bytes(ETHER / IP(src=CLIENT, dst=SERVER) / TCP(sport=700, dport=8443, flags="PA") / FIRST))
+    for sport, dport in ((700, 8443), (1500, 40000)):
+        for beginning in (FIRST, b"GET / HTTP/1.1\r\n\r\n", b"CONNECT a.example:443 HTTP/1.1\r\n\r\n"):
+            assert passes(bytes(ETHER / IP(src=CLIENT, dst=SERVER) / TCP(sport=sport, dport=dport, flags="PA") / beginning))
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 6])
@@ -183,7 +185,7 @@ def test_dns_on_other_ports():
         st.tuples(
             st.sampled_from(WRAPPINGS),
             st.sampled_from([443, 8080, 80, 53, 40000, 1023]),
-            st.sampled_from([40000, 50000, 1500]),
+            st.sampled_from([40000, 50000, 11000]),
             st.one_of(
                 st.sampled_from([FIRST, SECOND, QUERY, QUIC, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"]),
                 st.binary(max_size=40),
