@@ -1,0 +1,91 @@
+"""The town's servers: a resolver that knows every name, the site behind all of them, and a proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.integration.lab import end, unconfined, wait_until
+from tests.oracle.authority import Issued, issue
+from tests.oracle.wire import TOWN, TOWN6, Wire, start
+
+SITE = Path(__file__).with_name("site.py")
+
+
+@contextlib.contextmanager
+def resolver(on: Wire, directory: Path, lines: Sequence[str] = ()) -> Iterator[None]:
+    """Run dnsmasq in the town, answering its address for every name; *lines* are further lines of its configuration."""
+    directory.mkdir()
+    config = directory / "dnsmasq.conf"
+    own = [
+        "no-resolv", "no-hosts", "bind-interfaces", f"listen-address={TOWN},{TOWN6}", f"pid-file={directory / 'pid'}",
+        "user=root", "group=root", f"address=/#/{TOWN}", f"address=/#/{TOWN6}",
+    ]  # fmt: skip
+    config.write_text("\n".join([*own, *lines]) + "\n")
+    command = [unconfined("dnsmasq", directory), "--keep-in-foreground", f"--conf-file={config}"]
+    with _running(on, command, directory / "output", [53]):
+        yield
+
+
+@contextlib.contextmanager
+def site(
+    on: Wire, directory: Path, names: Sequence[str], *, pages: Mapping[str, str] | None = None, quic: bool = True,
+    alpn: Sequence[str] = ("h2", "http/1.1"),
+) -> Iterator[Issued]:  # fmt: skip
+    """Run the site in the town, with a certificate for *names*; port 444 of its HTTP/3 asks clients to come again (Retry)."""
+    pytest.importorskip("aioquic", reason="aioquic is not installed; tests/run gets it")
+    directory.mkdir()
+    files = issue(directory, names)
+    hosts = [TOWN, f"[{TOWN6}]"]
+    settings = {
+        "certificate": str(files.certificate), "key": str(files.key), "hosts": hosts, "pages": dict(pages or {}),
+        "alpn": list(alpn), "quic": quic, "old_tls": True,
+    }  # fmt: skip
+    with _running(on, [sys.executable, SITE, json.dumps(settings)], directory / "output", [80, 443]):
+        yield files
+
+
+@contextlib.contextmanager
+def proxy(on: Wire) -> Iterator[Path]:
+    """Run Squid on port 3128 of the town, as `lab.squid` does on the loopback; yield its log."""
+    directory = Path(tempfile.mkdtemp(prefix="sentinel-squid-"))
+    log = directory / "access.log"
+    lines = [
+        f"http_port {TOWN}:3128", f"dns_nameservers {TOWN}", f"access_log stdio:{log} squid",
+        f"cache_log {directory / 'cache.log'}", f"coredump_dir {directory}", f"pid_filename {directory / 'pid'}",
+        "visible_hostname town", "cache deny all", "cache_mem 1 MB", "pinger_enable off", "shutdown_lifetime 0 seconds",
+        "http_access allow all",
+    ]  # fmt: skip
+    (directory / "squid.conf").write_text("\n".join(lines) + "\n")
+    shutil.chown(directory, "proxy")
+    try:
+        with _running(on, [unconfined("squid", directory), "-N", "-f", directory / "squid.conf"], directory / "output", [3128]):
+            yield log
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def _running(on: Wire, command: Sequence[str | Path], output: Path, ports: Sequence[int]) -> Iterator[None]:
+    process = start(on.town, command, output)
+    try:
+        wait_until(lambda: process.poll() is not None or _listening(on) >= set(ports), f"{Path(str(command[0])).name} is ready")
+        if process.poll() is not None:
+            pytest.fail(f"{command[0]} ended with {process.returncode}: {output.read_text(errors='replace')[-2000:]}")
+        yield
+    finally:
+        end(process)
+
+
+def _listening(on: Wire) -> set[int]:
+    """Return the TCP ports that something listens on in the town."""
+    lines = Path(f"/proc/{on.town.pid}/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return {int(local.rpartition(":")[2], 16) for _n, local, _remote, state, *_ in fields if state == "0A"}
