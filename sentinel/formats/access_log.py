@@ -111,6 +111,7 @@ FORMAT = LogFormat(
     name="access-log",
     title="Apache and nginx access log, common and combined",
     reference="https://httpd.apache.org/docs/2.4/mod/mod_log_config.html",
+    spelling="zeek",  # it escapes bytes in the same way
     recognise=recognise,
     parse=parse,
     yields=("http_request", "proxy_connect"),

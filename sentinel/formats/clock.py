@@ -77,6 +77,7 @@ class StreamClock:
         self._minute: tuple[int, int, int] | None = None  # the last one that was looked up, and its offset
         self._offset: timedelta | None = None
         self._years: tuple[int, int] | None = None  # first and last that were inferred
+        self._month_first: bool | None = None  # of dates in numbers, when one showed it
         self._noted: set[str] = set()
 
     def written_until(self, time: datetime) -> None:
@@ -133,6 +134,23 @@ class StreamClock:
         self._years = min(first, naive.year), max(last, naive.year)
         return self.local(naive)
 
+    def month_and_day(self, first: int, second: int, month_first: bool) -> tuple[int, int]:
+        """Return month and day of a date in numbers, in the order that this date or one before it shows.
+
+        Where none did, *month_first* says which order is likely; that it was assumed is told.
+        """
+        if first > 12 or second > 12:
+            self._month_first = second > 12
+        elif first != second and self._month_first is None:
+            self._noted.add("month first" if month_first else "day first")
+        order = month_first if self._month_first is None else self._month_first
+        return (first, second) if order else (second, first)
+
+    def learn_order(self, month_first: bool | None) -> None:
+        """Take up which order dates in numbers have; None when the records that were looked at do not show it."""
+        if self._month_first is None:
+            self._month_first = month_first
+
     def undated(self) -> datetime:
         """Return when the stream was last written: what a record that carries no time cannot be later than.
 
@@ -157,6 +175,8 @@ class StreamClock:
             said.append(f"times carry no year: {years} inferred from when the file was last written and the records' order")
         if "back" in self._noted:
             said.append("dates without a year run on past the time of the last writing: the years before that are uncertain")
+        orders = sorted({"month first", "day first"} & self._noted)
+        said += [f"no date shows whether the month or the day stands first: {order} assumed" for order in orders]
         if "undated" in self._noted:
             said.append("records carry no time: they are dated with the time of the last writing, and may be older")
         return said
@@ -167,6 +187,7 @@ class StreamClock:
             "last": self._last.isoformat() if self._last else None,
             "last_utc": self._last_utc.isoformat() if self._last_utc else None,
             "years": list(self._years) if self._years else None,
+            "month_first": self._month_first,
             "noted": sorted(self._noted),
         }
 
@@ -175,6 +196,7 @@ class StreamClock:
         self._last = datetime.fromisoformat(state["last"]) if state["last"] else None
         self._last_utc = datetime.fromisoformat(state["last_utc"]) if state["last_utc"] else None
         self._years = (state["years"][0], state["years"][1]) if state["years"] else None
+        self._month_first = state.get("month_first")
         self._noted = set(state["noted"])
 
     def _latest_local(self) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from sentinel.observation import Observation
 
-Spelling = Literal["plain", "json", "zeek"]
+Spelling = Literal["plain", "json", "zeek", "percent", "labels"]
 """How a host name may be written in a format's records; the matcher compiles needles for each (`signatures/spelling.py`)."""
 
 
@@ -28,6 +28,9 @@ class Clock(Protocol):
 
     def undated(self) -> datetime:
         """Return what stands for the UTC time of a record that carries none at all."""
+
+    def month_and_day(self, first: int, second: int, month_first: bool) -> tuple[int, int]:
+        """Return month and day of a date in numbers; *month_first* is likely where nothing else tells."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class LogFormat:
     parse: what one record says: no observation for a record that is well formed but tells of no access (a start-up message, a
         header), one, or several. Raises `Malformed` and nothing else, whatever the bytes.
     header_starts: what the records begin with that change how later ones are read; they are needles as well.
+    since: the release since which it has been tested so.
+    made_as: code of its own, a mapping (data), or a reader of a binary container.
     read_header: (record, header so far) -> header from here on; only called for records with such a beginning.
     """
 
@@ -64,6 +69,8 @@ class LogFormat:
     read_header: Callable[[bytes, tuple[str, ...]], tuple[str, ...]] | None = None
     version: int = 1
     tested_with: str = field(default="samples only")
+    since: str = "0.1.0"
+    made_as: Literal["code", "mapping", "reader"] = "code"
 
 
 def cleaned(record: bytes) -> bytes:

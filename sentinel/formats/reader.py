@@ -46,6 +46,7 @@ class Reader:
                 self._format.parse(cleaned(record), stream)
             except Malformed:
                 continue
+        self.clock.learn_order(probe.month_first)
         self.clock.learn(probe.dates)
 
     def parse(self, record: bytes) -> Sequence[Observation]:
@@ -100,10 +101,11 @@ class Reader:
 
 
 class _Probe:
-    """A clock that only takes down which dates came without a year."""
+    """A clock that only takes down which dates came without a year, and in which order those in numbers are."""
 
     def __init__(self) -> None:
         self.dates: list[tuple[int, int]] = []
+        self.month_first: bool | None = None
 
     def local(self, naive: datetime) -> datetime:
         return naive.replace(tzinfo=UTC)
@@ -118,3 +120,8 @@ class _Probe:
 
     def undated(self) -> datetime:
         return datetime(2000, 1, 1, tzinfo=UTC)
+
+    def month_and_day(self, first: int, second: int, month_first: bool) -> tuple[int, int]:  # noqa: ARG002
+        if first > 12 or second > 12:
+            self.month_first = second > 12
+        return (second, first) if first > 12 else (first, second)

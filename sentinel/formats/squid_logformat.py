@@ -161,6 +161,7 @@ def of_template(template: str, *, name: str | None = None, title: str | None = N
         name=name or f"squid:{template}",
         title=title or "Squid access.log by a logformat of its own",
         reference=_REFERENCE,
+        spelling="zeek",  # it escapes bytes in the same way
         recognise=recognise,
         parse=parse,
         yields=("http_request", "proxy_connect"),

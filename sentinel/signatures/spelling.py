@@ -16,6 +16,7 @@ ESCAPES = {
     "json": [rb"\\u00(?:" + LDH + rb")"],
     "zeek": [rb"\\x(?:" + LDH + rb")"],
     "percent": [rb"%(?:" + LDH + rb")"],
+    "labels": [],
 }
 
 
@@ -25,10 +26,18 @@ def _rare_end(name: str) -> str:
     return f"{rest}.{last[:2]}"
 
 
+def _counted(name: str) -> bytes:
+    """Return *name* as Windows DNS writes it, each label but the first behind its length: `clearview(2)ai`."""
+    first, *others = name.encode().split(b".")
+    return re.escape(first + b"".join(b"(%d)%s" % (len(label), label) for label in others))
+
+
 def needles(names: list[str], paths: list[str], spelling: str) -> list[bytes]:
     """Return regular expressions, to be matched in any ASCII case, for *names* (hosts) and *paths* (literal) in a spelling."""
     # JSON may stand in a text of JSON, and then escapes what the inner one escaped.
     slash = rb"\\{0,3}/" if spelling == "json" else b"/"
     found = [re.escape(_rare_end(name)).encode() for name in names]
+    if spelling == "labels":
+        found += [_counted(name) for name in names]
     found += [slash.join(re.escape(part).encode() for part in path.split("/")) for path in paths]
     return found + ESCAPES[spelling]
