@@ -1,0 +1,83 @@
+"""Memory: whoever floods the network must not end the monitoring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from sentinel.packets.decoder import Decoder
+from sentinel.packets.seen import Seen
+from tests.packets.floods import GAP, answers, beginnings, complete, fragments, half_open, scattered
+from tests.packets.made_packets import T0, decode, hello, names, records, segment, syn
+
+MOST = 300
+"""Megabytes of the whole process under every flood."""
+
+
+@pytest.fixture
+def small(monkeypatch) -> Decoder:
+    """A decoder whose tables hold ten of each."""
+    for table in (
+        "tcp.MOST_FLOWS",
+        "tcp.MOST_SETTLED",
+        "quic.MOST_CONNECTIONS",
+        "resolved.MOST_ADDRESSES",
+        "ip.MOST_DATAGRAMS",
+    ):
+        monkeypatch.setattr(f"sentinel.packets.{table}", 10)
+    monkeypatch.setattr("sentinel.packets.telling.MOST_HELLOS", 10)
+    return Decoder()
+
+
+def drown(decoder: Decoder, frames: Iterable[bytes]) -> list[Seen]:
+    """Return what *frames* show, and see that a hello that comes after them is read as ever."""
+    seen: list[Seen] = []
+    for number, frame in enumerate(frames, 1):
+        seen += decoder.packet(T0 + number * GAP, 1, memoryview(frame), len(frame), number)
+    assert (
+        names(decode([syn(sport=50000), segment(records(hello(b"facecheck.id")), sport=50000)], decoder=decoder))[0]
+        == "facecheck.id"
+    )
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("flood", "counted"),
+    [(half_open, "evicted"), (beginnings, "evicted"), (fragments, "evicted"), (answers, "answers_evicted")],
+)
+def test_what_a_flood_drives_out_is_counted(flood, counted, small):
+    """What was given up could have been somebody's access: the reader of a report has to know."""
+    drown(small, flood(300))
+    assert small.counters[counted] >= 280
+
+
+def test_what_is_remembered_of_complete_hellos_is_bounded(small):
+    """Each is told; the memory of them ends."""
+    assert len(drown(small, complete(300))) == 300
+    assert len(small._connections.streams.settled) <= 10
+    assert len(small._teller._hellos) <= 10
+
+
+def test_pieces_that_never_connect_are_bounded(small, monkeypatch):
+    """One byte costs more than a byte: the pieces of a stream are counted, not only their bytes."""
+    monkeypatch.setattr("sentinel.packets.tcp.MOST_PIECES", 20)
+    drown(small, scattered(1000))
+    assert not small._connections.streams.flows
+    assert small._connections.streams._bytes == 0
+
+
+@pytest.mark.integration
+def test_every_flood_after_the_other_stays_within_bounds():
+    """Long enough for each table to be full more than once; the million that was run by hand is told in docs/packets.md."""
+    run = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("floods.py")), "70000"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=True,
+    )
+    assert int(run.stdout) < MOST, run.stderr
