@@ -19,10 +19,6 @@ def by_size(finding: Finding, service: Service) -> Finding:
     if shape is None or shape.upload_bytes is None or sent is None or not finding.reached or finding.stage >= Stage.UPLOAD:
         return finding
     at_host = finding.name == shape.host or finding.name.endswith("." + shape.host)
-    if (
-        at_host
-        and sent >= shape.upload_bytes
-        and finding.observation.kind in ("proxy_connect", "flow", "tls_client_hello")
-    ):
+    if at_host and sent >= shape.upload_bytes and finding.observation.kind in ("proxy_connect", "flow", "tls_client_hello"):
         return replace(finding, stage=Stage.UPLOAD, basis=Basis.INFERRED)
     return finding

@@ -90,16 +90,22 @@ class Sessions:
         """
         changes = Changes()
         before: dict[str, Session | None] = {}
+        keys: dict[str, Key] = {}
         for finding, search, upload in findings:
-            old, session = self._place(finding, search, upload, changes)
+            key = (client_key(finding), finding.service)
+            old, session = self._place(key, finding, search, upload, changes)
             before.setdefault(session.id, old)
+            keys[session.id] = key
             changes.belongs[finding.id] = session.id
             changes.sessions[session.id] = session
         for finding_id, session_id in changes.belongs.items():
             changes.belongs[finding_id] = changes.merged.get(session_id, session_id)
         for session_id, session in changes.sessions.items():
             if session_id not in changes.merged:
-                changes.alerts.extend(_raised(before.get(session_id), session, now))
+                judged = changes.sessions[session_id] = self._judged(session)
+                known = self._known[keys[session_id]]
+                known[known.index(session)] = judged
+                changes.alerts.extend(_raised(before.get(session_id), judged, now))
         return changes
 
     def close(self, watermark: datetime, now: datetime) -> Changes:
@@ -119,8 +125,9 @@ class Sessions:
                     del self._known[key]
         return changes
 
-    def _place(self, finding: Finding, search: bool, upload: bool, changes: Changes) -> tuple[Session | None, Session]:
-        key = (client_key(finding), finding.service)
+    def _place(
+        self, key: Key, finding: Finding, search: bool, upload: bool, changes: Changes
+    ) -> tuple[Session | None, Session]:
         sessions = self._known.setdefault(key, [])
         time = finding.observation.time
         near = [s for s in sessions if s.started - self._gap <= time <= s.ended + self._gap]
@@ -133,7 +140,7 @@ class Sessions:
         for gone, into in changes.merged.items():
             if into in changes.merged:
                 changes.merged[gone] = changes.merged[into]
-        session = self._judged(_with(base, finding, search, upload))
+        session = _with(base, finding, search, upload)
         taken = {s.id for s in near}
         self._known[key] = [s for s in sessions if s.id not in taken] + [session]
         return first, session

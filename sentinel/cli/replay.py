@@ -19,7 +19,7 @@ from sentinel.extract import Ruling
 from sentinel.formats import FORMATS
 from sentinel.investigate.replay import Inquiry
 from sentinel.investigate.replay import replay as read_all
-from sentinel.investigate.result import Result, as_csv, as_json
+from sentinel.investigate.result import Result, as_csv, write_json
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 from sentinel.store.nothing import NoStore
@@ -216,7 +216,8 @@ def _show(result: Result, asked: _Asked, policy: Policy) -> None:
         asked.report.write_text(page, encoding="utf-8")
         click.echo(f"report: {asked.report}", err=True)
     if asked.as_json:
-        click.echo(as_json(result))
+        write_json(result, sys.stdout.write)
+        sys.stdout.write("\n")
     elif asked.as_csv:
         click.echo(as_csv(result), nl=False)
     else:

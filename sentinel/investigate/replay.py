@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, cast
 
-from sentinel.activity.records import Alert, Finding
+from sentinel.activity.records import Alert
 from sentinel.activity.sessions import GAP
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine, Taken
 from sentinel.extract import Extractor, Matched, Ruling
+from sentinel.investigate.found import Found
 from sentinel.investigate.piece import Piece
 from sentinel.investigate.result import Result
 from sentinel.policy.policy import Policy
@@ -82,7 +83,7 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         thorough=inquiry.thorough,
         digest=inquiry.case,
     )
-    gathered = _Gathered()
+    gathered = _Gathered(keep=not inquiry.case)
     if inquiry.kind == "logs":
         pieces = _logs(inquiry, job)
     else:  # decoding packets needs cryptography, which takes a while to import
@@ -94,30 +95,35 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
     for piece in pieces:
         if piece.matched or piece.ends:
             gathered.add(engine.commit(piece.matched, piece.coverage, {}), piece)
-        progress(piece.coverage.path, piece.read, len(gathered.findings))
+        progress(piece.coverage.path, piece.read, gathered.hits)
     engine.close(datetime.max.replace(tzinfo=UTC))
     result = gathered.result(inquiry, engine)
     if not inquiry.case:
         return result
     case = cast("Store", inquiry.store)  # what earlier replays into the same case found belongs to the answer
-    findings = sorted((replace(f, raw=b"") for f in case.findings()), key=_when_and_where)
-    return replace(result, findings=findings, belongs=case.belongs())
+    findings, belongs = Found(case.each_finding()), case.belongs()
+    return replace(result, findings=findings, belongs={finding: belongs[finding] for finding in findings.ids()})
 
 
 class _Gathered:
     """What the pieces came to."""
 
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
+    def __init__(self, *, keep: bool) -> None:
+        """Keep findings, unless a case's store has them."""
+        self.hits = 0
+        self._keep = keep
+        self._findings = Found()
         self._belongs: dict[str, str] = {}
         self._merged: dict[str, str] = {}
         self._coverage: list[Coverage] = []
 
     def add(self, taken: Taken, piece: Piece) -> None:
-        """Add what one piece came to, without the raw records, which the store has."""
-        self.findings += [replace(finding, raw=b"") for finding in taken.findings]
-        self._belongs |= taken.belongs
+        """Add what one piece came to."""
+        self.hits += len(taken.findings)
         self._merged |= taken.merged
+        for finding in taken.findings if self._keep else ():
+            self._findings.add(finding)
+            self._belongs[finding.id] = taken.belongs[finding.id]
         if piece.ends:
             self._coverage.append(piece.coverage)
 
@@ -133,8 +139,8 @@ class _Gathered:
         return Result(
             ruleset=inquiry.ruling.catalog.digest,
             sessions=sessions,
-            findings=sorted(self.findings, key=_when_and_where),
-            belongs={finding: self._home(session) for finding, session in self._belongs.items()},
+            findings=self._findings,
+            belongs={finding: self._home(self._belongs[finding]) for finding in self._findings.ids()},
             coverage=sorted(self._coverage, key=lambda one: one.path),
             explanations=explanations,
         )
@@ -143,12 +149,6 @@ class _Gathered:
         while session in self._merged:
             session = self._merged[session]
         return session
-
-
-def _when_and_where(finding: Finding) -> tuple[datetime, str, int]:
-    """Return what findings are sorted by; those of one packet keep the order in which they stand in it."""
-    origin = finding.origin
-    return finding.observation.time, origin.path, origin.frame or origin.offset or 0
 
 
 def _logs(inquiry: Inquiry, job: _Job) -> Iterator[Piece]:

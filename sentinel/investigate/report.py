@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -228,9 +228,12 @@ def _label(session: Session) -> str:
 
 
 def _sessions(result: Result) -> list[Row]:
-    by_session: dict[str, list[Finding]] = {}
+    telling: dict[str, list[Finding]] = {}
     for finding in result.findings:
-        by_session.setdefault(result.belongs.get(finding.id, ""), []).append(finding)
+        best = telling.setdefault(result.belongs.get(finding.id, ""), [])
+        best.append(finding)
+        best.sort(key=_proof)
+        del best[RECORDS_SHOWN:]
     against_first = sorted(result.sessions, key=lambda s: (s.verdict is not Verdict.UNSANCTIONED, -s.stage, s.started, s.id))
     return [
         Row(
@@ -238,7 +241,7 @@ def _sessions(result: Result) -> list[Row]:
             session=session,
             who=_who(session),
             identity=result.explanations.get(session.id),
-            records=_telling(by_session.get(session.id, [])),
+            records=tuple(sorted(telling.get(session.id, []), key=lambda f: f.observation.time)),
         )
         for number, session in enumerate(against_first[:SESSIONS_SHOWN], 1)
     ]
@@ -252,12 +255,9 @@ def _who(session: Session) -> tuple[str, ...]:
     return tuple(line for line in lines if line) or ("unknown client",)
 
 
-def _telling(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the records that prove most, in the order of time."""
-    best = sorted(findings, key=lambda f: (not f.reached, -f.stage, f.basis is Basis.INFERRED, f.observation.time))[
-        :RECORDS_SHOWN
-    ]
-    return tuple(sorted(best, key=lambda f: f.observation.time))
+def _proof(finding: Finding) -> tuple[bool, int, bool, datetime]:
+    """Return what records are sorted by so that those that prove most come first."""
+    return not finding.reached, -finding.stage, finding.basis is Basis.INFERRED, finding.observation.time
 
 
 def _worst_first(one: Coverage) -> tuple[bool, bool, bool, str]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from sentinel.terms import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One inquiry's answer. `belongs` maps a finding's id to its session's."""
+    """One inquiry's answer. `belongs` maps a finding's id to its session's, in the findings' order."""
 
     ruleset: str
     sessions: Sequence[Session]
@@ -44,20 +44,24 @@ def stamp(time: datetime | None) -> str | None:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z") if time else None
 
 
-def as_json(result: Result) -> str:
-    """Return the inquiry as one JSON object: `{"ruleset", "sessions", "findings", "coverage"}`."""
+def write_json(result: Result, write: Callable[[str], object]) -> None:
+    """Write the inquiry as one JSON object, `{"ruleset", "sessions", "findings", "coverage"}`, piece by piece."""
     by_session: dict[str, list[str]] = {}
-    for finding in sorted(result.findings, key=lambda f: f.observation.time):
-        by_session.setdefault(result.belongs[finding.id], []).append(finding.id)
-    return json.dumps(
-        {
-            "ruleset": result.ruleset,
-            "sessions": [session_document(s, by_session.get(s.id, []), result.explanations.get(s.id)) for s in result.sessions],
-            "findings": [finding_document(finding) for finding in result.findings],
-            "coverage": coverage_document(result.coverage),
-        },
-        ensure_ascii=True,  # surrogate escapes of bytes that were not UTF-8 have to survive any encoding of stdout
-    )
+    for finding, session in result.belongs.items():
+        by_session.setdefault(session, []).append(finding)
+    sessions = (session_document(s, by_session.get(s.id, []), result.explanations.get(s.id)) for s in result.sessions)
+    write('{"ruleset": ' + _json(result.ruleset))
+    for name, documents in (("sessions", sessions), ("findings", map(finding_document, result.findings))):
+        write(f', "{name}": [')
+        for number, document in enumerate(documents):
+            write((", " if number else "") + _json(document))
+        write("]")
+    write(', "coverage": ' + _json(coverage_document(result.coverage)) + "}")
+
+
+def _json(value: Any) -> str:
+    # ASCII: surrogate escapes of bytes that were not UTF-8 have to survive any encoding of stdout.
+    return json.dumps(value, ensure_ascii=True)
 
 
 def session_document(session: Session, findings: Sequence[str], explanation: str | None = None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from sentinel.store.store import Store
 
 def result_of(store: Store) -> Result:
     """Return everything that *store* holds: sessions by start, findings by time."""
+    findings, belongs = sorted(store.findings(), key=lambda f: (f.observation.time, f.id)), store.belongs()
     return Result(
         ruleset=", ".join(store.rulesets()),
         sessions=sorted(store.sessions(), key=lambda s: (s.started, s.service, s.id)),
-        findings=sorted(store.findings(), key=lambda f: (f.observation.time, f.id)),
-        belongs=store.belongs(),
+        findings=findings,
+        belongs={finding.id: belongs[finding.id] for finding in findings},
         coverage=store.inputs(),
     )

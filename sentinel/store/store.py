@@ -189,6 +189,13 @@ class Store:
             rows = sorted((row for one in queries for row in connection.execute(one)), key=lambda row: row.seq)
         return [loads(Finding, row.body, raw=row.raw) for row in rows]
 
+    def each_finding(self) -> Iterator[Finding]:
+        """Yield all findings in the order in which they were kept, without their raw records: there may be very many."""
+        query = select(schema.findings.c.body).order_by(schema.findings.c.seq).execution_options(yield_per=1000)
+        with self._reader() as connection:
+            for body in connection.scalars(query):
+                yield loads(Finding, body, raw=b"")
+
     def belongs(self) -> dict[str, str]:
         """Return each finding's session, ids both."""
         with self._reader() as connection:

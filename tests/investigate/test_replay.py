@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import tarfile
@@ -15,7 +16,7 @@ from scapy.utils import wrpcap
 
 from sentinel.extract import Ruling
 from sentinel.investigate.replay import Inquiry, replay
-from sentinel.investigate.result import as_csv, as_json
+from sentinel.investigate.result import as_csv, write_json
 from sentinel.policy.policy import Policy
 from sentinel.signatures.folders import builtin_rules
 from sentinel.signatures.reading import load_catalog
@@ -188,7 +189,9 @@ def test_a_truncated_archive_is_read_as_far_as_it_goes_and_said_to_be_incomplete
 
 def test_the_json_has_the_promised_shape(tmp_path):
     """Other tools read it: keys are a promise."""
-    doc = json.loads(as_json(ask(DEMO / "access.log", store=NoStore())))
+    written = io.StringIO()
+    write_json(ask(DEMO / "access.log", store=NoStore()), written.write)
+    doc = json.loads(written.getvalue())
     assert list(doc) == ["ruleset", "sessions", "findings", "coverage"]
     session = doc["sessions"][0]
     for (
