@@ -20,13 +20,13 @@ SITE = Path(__file__).with_name("site.py")
 
 
 @contextlib.contextmanager
-def resolver(on: Wire, directory: Path, lines: Sequence[str] = ()) -> Iterator[None]:
-    """Run dnsmasq in the town, answering its address for every name; *lines* are further lines of its configuration."""
+def resolver(on: Wire, directory: Path, lines: Sequence[str] = (), *, six: bool = True) -> Iterator[None]:
+    """Run dnsmasq in the town, answering its addresses for every name; *lines* are further lines of its configuration."""
     directory.mkdir()
     config = directory / "dnsmasq.conf"
     own = [
         "no-resolv", "no-hosts", "bind-interfaces", f"listen-address={TOWN},{TOWN6}", f"pid-file={directory / 'pid'}",
-        "user=root", "group=root", f"address=/#/{TOWN}", f"address=/#/{TOWN6}",
+        "user=root", "group=root", f"address=/#/{TOWN}", *([f"address=/#/{TOWN6}"] if six else []),
     ]  # fmt: skip
     config.write_text("\n".join([*own, *lines]) + "\n")
     command = [unconfined("dnsmasq", directory), "--keep-in-foreground", f"--conf-file={config}"]

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -68,11 +68,17 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Wire:
-    """The two ends, and how the desk may be addressed: with `people`, several addresses of its own."""
+    """The two ends."""
 
     desk: Namespace
     town: Namespace
-    people: tuple[str, ...] = field(default=(DESK,))
+
+    def sit_down(self, address: str) -> None:
+        """Let the desk be another one: what it opens from now on comes from *address*."""
+        ip = program("ip")
+        self.desk.run(ip, "addr", "replace", f"{address}/24", "dev", INTERFACE)
+        for route in (f"{DESK.rpartition('.')[0]}.0/24", "default"):
+            self.desk.run(ip, "route", "replace", route, "dev", INTERFACE, "src", address)
 
 
 @contextlib.contextmanager
