@@ -22,11 +22,12 @@ from sentinel.sources.kernel_filter import kernel_filter
 ETHERNET, RAW = 1, 101
 """Link types, as capture files number them."""
 
-BLOCK = 1 << 20
-"""Bytes that the kernel hands over at once. A packet that the card or the kernel put together has up to 512 KiB."""
+BLOCK = 256 * 1024
+"""Bytes that the kernel hands over at once. A packet that the card or the kernel put together has up to 64 KiB, seldom more."""
 
-BLOCK_MS = 40
-"""How long a packet waits at the most for its block to fill."""
+BLOCK_MS = 100
+"""How long a packet waits at the most for its block to fill. The kernel hands over what there is of it then, and begins another
+block: in small steps little traffic would fill a large ring with blocks that are nearly empty."""
 
 _SOL_PACKET, _ETH_P_ALL, _SO_ATTACH_FILTER = 263, 0x0003, 26
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _FANOUT, _IGNORE_OUTGOING = 1, 5, 6, 10, 18, 23
