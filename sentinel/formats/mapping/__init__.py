@@ -1,0 +1,190 @@
+"""Formats that are data: one YAML file each under `formats/mappings/`, and those of the user's own.
+
+A mapping is compiled when a record with its shape is first met: most runs read logs of one or two formats. The built-in ones
+are kept together in `builtin.json`, which `python -m sentinel.formats.mapping.bundle` writes: YAML would take longer to read
+than the rest of the start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinel.formats.format import LogFormat, Malformed, Spelling, Stream
+from sentinel.observation import Observation
+
+if TYPE_CHECKING:
+    from sentinel.formats.mapping.mapped import Mapped
+
+GENERIC, PRODUCT, OWN = 0, 1, 2
+"""Which of two mappings reads a record that both recognise: the user's own, then a product's, then one for a whole shape."""
+
+BUNDLE = Path(__file__).with_name("builtin.json")
+
+_MATCHED = frozenset(
+    (
+        "dns.question.name",
+        "dns.answers",
+        "url.domain",
+        "url.original",
+        "url.path",
+        "url.query",
+        "tls.client.server_name",
+        "destination.domain",
+        "sentinel.names",
+    )
+)
+
+
+class Lazy:
+    """A mapping that is compiled when it is first needed."""
+
+    def __init__(self, spec: Mapping[str, Any], rank: int) -> None:
+        """Take a checked mapping; nothing is compiled yet."""
+        self.spec = spec
+        self.rank = GENERIC if spec.get("generic") and rank == PRODUCT else rank
+        self.starts = tuple(start.encode() for start in spec.get("header", ()))
+        self._skipped = tuple(start.encode() for start in spec.get("skip", ()))
+        self._needles = tuple(_needles(spec))
+        self._delimiter = spec.get("delimiter", ",").encode() if spec["record"] == "csv" else b""
+        self._delimiters = spec.get("at_least", len(spec.get("columns", ()))) - 1
+
+    @cached_property
+    def mapped(self) -> Mapped:
+        """The mapping, compiled."""
+        from sentinel.formats.mapping.mapped import Mapped
+
+        return Mapped(self.spec)
+
+    def recognise(self, records: Sequence[bytes]) -> float:
+        """Return the share of *records* that look like this format and that no mapping before it claims, 0.0 to 1.0."""
+        columns: tuple[str, ...] = ()
+        if self.starts:
+            columns = next((_columns(record, self.spec) for record in records if self._is_header(record)), ())
+        return sum(self._claims(record, columns) for record in records) / max(1, len(records))
+
+    def parse(self, record: bytes, stream: Stream) -> Sequence[Observation]:
+        """Return what one record says.
+
+        Raises:
+            Malformed: As `Mapped.parse` does.
+        """
+        tells_nothing = self._is_header(record) or (self._skipped and record.startswith(self._skipped))
+        return () if tells_nothing else self.mapped.parse(record, stream)
+
+    def read_header(self, record: bytes, _header: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the columns that a header line names."""
+        return _columns(record, self.spec)
+
+    def looks_like(self, record: bytes, columns: tuple[str, ...] = ()) -> bool:
+        """Return whether a record is one of this format, whoever else claims it."""
+        for needle in self._needles:
+            if needle not in record:
+                return False
+        if self._delimiter and not columns and (self._delimiters < 0 or record.count(self._delimiter) < self._delimiters):
+            return False
+        return self.mapped.recognises(record, columns)
+
+    def _claims(self, record: bytes, columns: tuple[str, ...]) -> bool:
+        if self._is_header(record):
+            return True
+        return self.looks_like(record, columns) and not any(
+            other.rank > self.rank and other.spec["record"] == self.spec["record"] and other.looks_like(record)
+            for other in KNOWN.values()
+        )
+
+    def _is_header(self, record: bytes) -> bool:
+        return bool(self.starts) and record.startswith(self.starts)
+
+    def log_format(self) -> LogFormat:
+        """Return the format, as every other."""
+        spec = self.spec
+        percent = any(name in _MATCHED and "decode" in given for name, given in _fields(spec) if isinstance(given, dict))
+        spelling: Spelling = "json" if spec["record"] == "json" else "percent" if percent else "plain"
+        return LogFormat(
+            name=spec["name"],
+            title=spec["title"],
+            reference=spec["reference"],
+            spelling=spelling,
+            recognise=self.recognise,
+            parse=self.parse,
+            yields=tuple(dict.fromkeys(kind for kind in _kinds(spec))),
+            header_starts=self.starts,
+            read_header=self.read_header if self.starts else None,
+            version=spec.get("version", 1),
+            tested_with=spec.get("tested_with", "samples only"),
+            made_as="mapping",
+        )
+
+
+KNOWN: dict[str, Lazy] = {}
+"""The mappings in force, by name."""
+
+
+def register(specs: Sequence[Mapping[str, Any]]) -> None:
+    """Put the user's own mappings, checked, into force; one that has the name of a built-in mapping takes its place."""
+    from sentinel.formats import FORMATS as ALL
+
+    for spec in specs:
+        own = KNOWN[spec["name"]] = Lazy(spec, OWN)
+        ALL[spec["name"]] = own.log_format()
+
+
+def own_specs() -> list[Mapping[str, Any]]:
+    """Return the user's own mappings that are in force: what another process needs to read by them."""
+    return [one.spec for one in KNOWN.values() if one.rank == OWN]
+
+
+def _fields(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from spec.get("fields", {}).items()
+    for one in spec["observations"]:
+        yield from one.get("fields", {}).items()
+
+
+def _kinds(spec: Mapping[str, Any]) -> Iterator[str]:
+    for one in spec["observations"]:
+        kind = one.get("kind")
+        if kind:
+            yield kind
+        if kind == "http_request" and any(name == "http.request.method" for name, _ in _fields(spec)):
+            yield "proxy_connect"
+
+
+def _needles(spec: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield what stands in every record of a format, so that most others are told apart without being taken apart."""
+    shape, recognise = spec["record"], spec.get("recognise", {})
+    if shape in ("cef", "leef"):
+        yield b"|"
+        return
+    if shape == "json":
+        yield b"{"
+    for paths in recognise.get("has", ()) if shape != "csv" else ():
+        # A path's last part: its beginning may be nested or written out, and the quotes of what is in a text are escaped.
+        lasts = {path.rpartition(".")[2] for path in paths.split(" | ")}
+        if len(lasts) == 1:
+            yield lasts.pop().encode()
+    said = recognise.get("where" if shape == "csv" else "any", {}).values()
+    words = {word for word in said if isinstance(word, str) and "*" not in word}
+    if shape == "csv" or len(words) == 1 == len(set(map(str, said))):
+        yield from (word.partition("/")[0].encode() for word in words)
+
+
+def _columns(record: bytes, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    from sentinel.formats.mapping.shapes import cells
+
+    try:
+        return tuple(cells(record.decode("utf-8", "replace"), spec.get("delimiter", ",")))
+    except Malformed:
+        return ()
+
+
+def _builtin() -> Iterator[Lazy]:
+    for spec in json.loads(BUNDLE.read_bytes()):
+        yield Lazy(spec, PRODUCT)
+
+
+KNOWN.update({one.spec["name"]: one for one in _builtin()})
+FORMATS = [one.log_format() for one in KNOWN.values()]

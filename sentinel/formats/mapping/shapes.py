@@ -1,0 +1,376 @@
+"""The shapes that records of mapped formats have: each taken apart into fields by name, whatever the product.
+
+References: CEF, https://www.microfocus.com/documentation/arcsight/arcsight-smartconnectors-8.4/pdfdoc/cef-implementation-standard/cef-implementation-standard.pdf;
+LEEF, https://www.ibm.com/docs/en/dsm?topic=overview-leef-event-components; CSV, RFC 4180; JSON, RFC 8259.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from sentinel.formats.envelope import Envelope, peel
+from sentinel.formats.format import Malformed, as_text
+from sentinel.formats.times import ISO, MONTH_FIRST
+
+Shape = Literal["json", "csv", "pairs", "cef", "leef"]
+
+Says = str | Sequence[str] | None
+
+CACHED = 16 * 1024
+"""Bytes of the largest record that is kept taken apart: many mappings look at each of the records that decide a format."""
+
+_BEFORE_JSON = 512
+_KEY = re.compile(r"(?<!\S)[A-Za-z_][\w.\-]{0,63}=", re.ASCII)
+_CEF_KEY = re.compile(r"(?<!\S)[A-Za-z0-9_.\-\[\]]{1,64}=", re.ASCII)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_QUOTED_PAIR = re.compile(r'(?<![^\s;\[|])([A-Za-z_][\w.\-]{0,63})[=:]"((?:[^"\\]|\\.)*)"', re.ASCII | re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\=|,\"\]nr])")
+_CEF = re.compile(r"(?:CEF: ?|(?<!\S)(?=\d\|))\d{1,2}(?:\.\d)?\|")
+_LEEF = re.compile(r"(?:LEEF: ?)(?P<version>[12](?:\.\d)?)\|")
+_DELIMITER = re.compile(r"(?P<text>[^\w\s]|\t|0?x[0-9A-Fa-f]{2,4}|)\|", re.ASCII)
+_PRIORITY = re.compile(r"\A<\d{1,3}>")
+_BARE_HEADER = re.compile(
+    rf"(?:<\d{{1,3}}> ?)?(?P<time>{MONTH_FIRST}|{ISO})(?: (?P<host>[\w.:-]+)(?= [^\s|]))?(?=\s)", re.ASCII
+)
+_HEADER = ("deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId", "name", "severity")
+_WRAPPERS = ("message", "log", "event.original", "_raw", "MESSAGE", "line")
+_NEWLINES = {"n": "\n", "r": "\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record taken apart. In `values` text shapes have texts; JSON has what it has, nested.
+
+    `more` holds what a key that was given twice says the other times, as far as it is something else: a value that its
+    writer did not quote may hold text that looks like another field, so that neither can be believed to be whose it is.
+    """
+
+    values: Mapping[str, Any]
+    envelope: Envelope
+    more: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def get(self, path: str) -> Any:
+        """Return what a field holds, None when it is not there.
+
+        A dot leads into an object, a list, or JSON in a text; of several paths with ` | ` between, the first that is there.
+        """
+        found = self.values.get(path)
+        if found is not None:
+            return found
+        if " | " in path:
+            return next((found for one in path.split(" | ") if (found := self.get(one)) is not None), None)
+        return walk(self.values, path) if "." in path else None
+
+
+def enveloped(text: str) -> Envelope:
+    """Peel a text; many products send the time and the host of a syslog header without a program behind them."""
+    peeled = peel(text)
+    header = None if peeled.time_text else _BARE_HEADER.match(text)
+    if header is None:
+        return peeled
+    return Envelope(text[header.end() :].lstrip(), header["time"], header["host"], None)
+
+
+Reader = Callable[[bytes], Sequence[Row]]
+
+
+def walk(here: Any, path: str) -> Any:
+    """Follow a dotted *path*. Keys that hold dots themselves come first; a list gives what each of its items has."""
+    if isinstance(here, str) and here.startswith("{"):
+        here = _loads(here)
+    if isinstance(here, list):
+        head, _, rest = path.partition(".")
+        if head.isdecimal():
+            item = here[int(head)] if int(head) < len(here) else None
+            return walk(item, rest) if rest else item
+        return [found for item in here[:MOST_ITEMS] if (found := walk(item, path)) is not None] or None
+    if not isinstance(here, dict):
+        return None
+    end = len(path)
+    while end > 0:
+        key = path[:end]
+        if key in here:
+            return here[key] if end == len(path) else walk(here[key], path[end + 1 :])
+        end = path.rfind(".", 0, end)
+    return None
+
+
+MOST_ITEMS = 64
+"""Items of a list that are looked at: an answer has a few."""
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------------
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_constant=str)
+"""Numbers stay as they are written: a time has more digits than a float keeps."""
+
+
+def json_rows(record: bytes, each: str | None = None) -> Sequence[Row]:
+    """Take apart a line of JSON: an object, several end to end, or a list of them on this line.
+
+    What stands before the first brace (a syslog header, a container's) is taken off; an object that only wraps another one,
+    as text under `message` or the like, is opened.
+
+    Raises:
+        Malformed: No JSON object, or a piece of one that goes on in the next line.
+    """
+    text = as_text(record).strip()
+    if text in ("[", "]", ","):  # a list with one object a line
+        return ()
+    begin = text.find("{")
+    if begin < 0 or begin > _BEFORE_JSON:
+        raise Malformed("no JSON object")
+    envelope = enveloped(text[:begin] + "-") if begin > 1 else Envelope("")
+    rows = [Row(one, envelope) for one in _objects(text, begin)]
+    if each is None:
+        return rows
+    found: list[Row] = []
+    for row in rows:
+        inner = row.get(each)
+        listed = inner if isinstance(inner, list) else [row.values]
+        found += [Row(one, envelope) for one in listed if isinstance(one, dict)]
+    return found
+
+
+def _objects(text: str, at: int) -> Iterator[dict[str, Any]]:
+    while at < len(text):
+        try:
+            found, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            if text.rstrip(" ,").endswith(("{", "[")) or text.lstrip(" [") in ("{", ""):
+                raise Malformed("a JSON object over several lines; write one a line, as 'jq -c .' does") from error
+            raise Malformed(f"no JSON: {str(error)[:80]}") from error
+        if not isinstance(found, dict):
+            raise Malformed("no JSON object")
+        yield _unwrapped(found)
+        while at < len(text) and text[at] in " ,]\t":
+            at += 1
+
+
+def _unwrapped(found: dict[str, Any]) -> dict[str, Any]:
+    for key in _WRAPPERS:
+        inner = found.get(key)
+        if isinstance(inner, str) and inner.startswith("{") and isinstance(opened := _loads(inner), dict):
+            return opened
+    return found
+
+
+# --- key=value ----------------------------------------------------------------------------------------------------------
+
+
+def pairs(text: str, key: re.Pattern[str] = _KEY) -> Iterator[tuple[str, str]]:
+    """Yield keys and values, which blanks part; a value without quotes ends where the next key begins.
+
+    What stands before the first key is `lead`.
+    """
+    begins = key.search(text)
+    yield "lead", text[: begins.start() if begins else len(text)].strip()
+    while begins is not None:
+        name, at = begins[0][:-1], begins.end()
+        quoted = _QUOTED.match(text, at)
+        begins = key.search(text, quoted.end() if quoted else at)
+        if quoted:
+            yield name, unescaped(quoted[1])
+        else:
+            yield name, _unquoted(unescaped(text[at : begins.start() if begins else len(text)]))
+
+
+def quoted_pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of `key="value"` and `key:"value"`; all else between them is passed over."""
+    for found in _QUOTED_PAIR.finditer(text):
+        yield found[1], unescaped(found[2])
+
+
+def split_pairs(text: str, separator: str) -> Iterator[tuple[str, str]]:
+    """Yield keys and values that *separator* parts. A part without a key goes on with the value before it; first is `lead`."""
+    name, value = "lead", ""
+    for part in text.strip().rstrip(separator).split(separator):
+        key, equals, rest = part.partition("=")
+        if equals and _KEY.fullmatch(key.strip() + "="):
+            yield name, unescaped(_unquoted(value))
+            name, value = key.strip(), rest
+        else:
+            value = f"{value}{separator}{part}" if value else part
+    yield name, unescaped(_unquoted(value))
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    for _ in range(2):  # a feed may quote what was quoted already
+        value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+    return value
+
+
+def unescaped(value: str) -> str:
+    r"""Undo `\=`, `\|`, `\"`, `\]`, `\\`, `\n` and `\r`; other backslashes are the value's own."""
+    if "\\" not in value:
+        return value
+    return _ESCAPED.sub(lambda found: _NEWLINES.get(found[1], found[1]), value)
+
+
+def keyed(found: Iterator[tuple[str, str]], envelope: Envelope, header: Mapping[str, str] | None = None) -> Row:
+    """Gather pairs into a row; what the header says is never overwritten."""
+    values: dict[str, str] = dict(header or {})
+    more: dict[str, tuple[str, ...]] = {}
+    for key, value in found:
+        held = values.setdefault(key, value)
+        if value != held and value and (not header or key not in header):
+            if held and len(more.get(key, ())) < MOST_ITEMS:
+                more[key] = (*more.get(key, ()), value)
+            elif not held:
+                values[key] = value
+    return Row(values, envelope, more)
+
+
+def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: re.Pattern[str] | None) -> Sequence[Row]:
+    """Take apart a line of `key=value`.
+
+    Raises:
+        Malformed: There is no pair in it.
+    """
+    text = _PRIORITY.sub("", as_text(record))
+    envelope = enveloped(text)
+    if quoted:
+        found = quoted_pairs(text)
+    elif separator:
+        found = split_pairs(peel(text).message, separator)
+    else:
+        found = pairs(text, keys or _KEY)
+    row = keyed(found, envelope)
+    if len(row.values) < 2:
+        raise Malformed("no key=value")
+    return (row,)
+
+
+def keys_pattern(keys: Sequence[str]) -> re.Pattern[str]:
+    """Return what finds these keys only: values that are not quoted may hold other words with an equals sign."""
+    return re.compile(rf"(?<!\S)(?:{'|'.join(re.escape(key) for key in sorted(keys, key=len, reverse=True))})=")
+
+
+# --- CEF and LEEF -------------------------------------------------------------------------------------------------------
+
+
+def cef_rows(record: bytes) -> Sequence[Row]:
+    """Take apart a CEF event; the seven header fields have ArcSight's names (`deviceVendor`, `deviceProduct`, …).
+
+    Raises:
+        Malformed: No CEF header.
+    """
+    text = as_text(record)
+    begins = _CEF.search(text)
+    if begins is None:
+        raise Malformed("no 'CEF:0|vendor|product|version|id|name|severity|'")
+    header, rest = _bars(text[begins.end() :], len(_HEADER))
+    if len(header) < len(_HEADER):
+        raise Malformed("the CEF header breaks off")
+    return (keyed(pairs(rest, _CEF_KEY), enveloped(text[: begins.start()] + "-"), dict(zip(_HEADER, header, strict=True))),)
+
+
+def leef_rows(record: bytes) -> Sequence[Row]:
+    """Take apart a LEEF event, 1.0 or 2.0, whatever parts its attributes: tabs, the character it names, or PAN-OS's bars.
+
+    Raises:
+        Malformed: No LEEF header.
+    """
+    text = as_text(record)
+    begins = _LEEF.search(text)
+    if begins is None:
+        raise Malformed("no 'LEEF:1.0|vendor|product|version|id|'")
+    header, rest = _bars(text[begins.end() :], 4)
+    if len(header) < 4:
+        raise Malformed("the LEEF header breaks off")
+    delimiter = "\t"
+    named = _DELIMITER.match(rest) if begins["version"].startswith("2") else None
+    if named:
+        delimiter, rest = _character(named["text"]), rest[named.end() :]
+    elif "\t" not in rest:
+        # syslog daemons write a tab as #011; PAN-OS parts by bars.
+        delimiter = "#011" if "#011" in rest else "|" if rest.count("|") > 1 else "\t"
+    names = dict(zip(_HEADER, header, strict=False))
+    return (keyed(split_pairs(rest, delimiter), enveloped(text[: begins.start()] + "-"), names),)
+
+
+def _character(named: str) -> str:
+    if len(named) < 2:
+        return named or "\t"
+    return chr(int(named.rpartition("x")[2], 16))
+
+
+def _bars(text: str, most: int) -> tuple[list[str], str]:
+    r"""Return the first *most* fields, which `|` ends unless a backslash stands before it, and what follows them."""
+    fields: list[str] = []
+    begin = at = 0
+    while len(fields) < most and (at := text.find("|", at)) >= 0:
+        backslashes = len(text[begin:at]) - len(text[begin:at].rstrip("\\"))
+        if backslashes % 2 == 0:
+            fields.append(unescaped(text[begin:at]).strip())
+            begin = at + 1
+        at += 1
+    return fields, text[begin:]
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------------------
+
+
+def cells(text: str, delimiter: str) -> list[str]:
+    """Return the cells of one line. A quote that is not closed is what a line break in a cell leaves behind.
+
+    Raises:
+        Malformed: The quotes do not match.
+    """
+    if text.count('"') % 2:
+        raise Malformed("a quote that is not closed: a cell with a line break in it, or a line that was cut")
+    try:
+        found = next(csv.reader((text,), delimiter=delimiter, skipinitialspace=delimiter != " "), [])
+    except csv.Error as error:
+        raise Malformed(f"no CSV: {error}") from error
+    return [cell.strip() for cell in found]
+
+
+def csv_rows(record: bytes, delimiter: str, columns: Sequence[str], least: int) -> Sequence[Row]:
+    """Take apart a line of CSV by position. Newer versions of a product append columns: more than are named are passed over.
+
+    Raises:
+        Malformed: Fewer than *least* cells, or the quotes do not match.
+    """
+    text = as_text(record)
+    envelope = peel(text)
+    found = cells(envelope.message, delimiter)
+    if len(found) < least:
+        raise Malformed(f"{len(found)} columns where there are at least {least}")
+    return (Row({name: cell for name, cell in zip(columns, found, strict=False) if name}, envelope),)
+
+
+@lru_cache(maxsize=256)
+def _kept(reader: Reader, record: bytes) -> Sequence[Row] | str:
+    try:
+        return reader(record)
+    except Malformed as error:
+        return str(error)
+
+
+def rows(reader: Reader, record: bytes) -> Sequence[Row]:
+    """Return what *reader* makes of a record; a small one is kept for the next mapping that asks.
+
+    Raises:
+        Malformed: As *reader* does.
+    """
+    if len(record) > CACHED:
+        return reader(record)
+    kept = _kept(reader, record)
+    if isinstance(kept, str):
+        raise Malformed(kept)
+    return kept
