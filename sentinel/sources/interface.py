@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from sentinel.packets.decoder import DNS_PORTS
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.sources.batch import Position
 from sentinel.sources.follow_capture import PacketBatch
 from sentinel.sources.ring import NoInterfaceError, link_of
@@ -105,7 +105,7 @@ class Interface:
         now = datetime.now(UTC)
         state = _State(now, None)
         if known:
-            state.gap = _Gap(datetime.fromisoformat(known), "Sentinel was not running")
+            state.gap = _Gap(datetime.fromisoformat(known), "Sentinel was not running, or was reloading")
             state.watched_until = state.gap.since
         while not stop.is_set():
             link = link_of(self.name)

@@ -98,9 +98,10 @@ def table(one: Measured) -> str:
     text += f"| {one.sent:,} packets in {one.secs:.0f} s | {rate} | {one.reached:,} ({one.reached / one.sent:.1%}) "
     text += f"| {one.dropped:,} | {one.busy / one.secs:.0%} | {one.peak_bytes / 1e6:.0f} MB, 64 of them the ring "
     text += f"| {one.found} of {one.planted} names |\n"
+    machine = f"{os.cpu_count()} cores for both and whatever else ran (load {os.getloadavg()[0]:.0f}), {processor()}"
     return (
-        f"{text}\n`sentinel run` on one end of a veth pair, `tcpreplay --topspeed` on the other, {os.cpu_count()} cores for "
-        f"both and whatever else ran (load {os.getloadavg()[0]:.0f}), {processor()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}. Reached and dropped add up to what "
+        f"{text}\n`sentinel run` on one end of a veth pair, `tcpreplay --topspeed` on the other, {machine}, "
+        f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}. Reached and dropped add up to what "
         "the filter lets through of what was sent.\n"
     )
 
