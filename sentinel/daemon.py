@@ -93,7 +93,7 @@ class Daemon:
         """
         self._config = config
         self._loaded = load(config)
-        blind = blind_sources(self._loaded.settings, config)
+        blind = blind_sources(self._loaded.settings, config, self._loaded.lines)
         if blind:
             raise Problems(blind)
         self._ruling = Ruling.of(self._loaded.catalog, self._loaded.policy)
@@ -236,7 +236,7 @@ class Daemon:
         """Read everything again; on any mistake keep the last good set, say so, and return False."""
         try:
             loaded = load(self._config)
-            blind = blind_sources(loaded.settings, self._config)
+            blind = blind_sources(loaded.settings, self._config, loaded.lines)
             if blind:
                 raise Problems(blind)
             ruling = Ruling.of(loaded.catalog, loaded.policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,26 @@ class Lines:
         while path not in self._lines and path:
             path = path[:-1]
         return self._lines.get(path, 1)
+
+    def below(self, path: Path_) -> Lines:
+        """Return the lines of the part that *path* names, as of a document of its own."""
+        part = Lines(None)
+        part._lines = {one[len(path) :]: line for one, line in self._lines.items() if one[: len(path)] == path}
+        return part
+
+    def without(self, path: Path_) -> Lines:
+        """Return the lines of the document that is left when *path* is deleted: what stood behind it in a list moves up."""
+        left = Lines(None)
+        depth = len(path) - 1
+        for one, line in self._lines.items():
+            if one[: depth + 1] == path:
+                continue
+            moves = isinstance(path[-1], int) and len(one) > depth and one[:depth] == path[:depth]
+            index = one[depth] if moves else None
+            if isinstance(index, int) and index > int(path[-1]):
+                one = (*one[:depth], index - 1, *one[depth + 1 :])
+            left._lines[one] = line
+        return left
 
     def _walk(self, node: yaml.Node, path: Path_) -> None:
         self._lines.setdefault(path, node.start_mark.line + 1)
@@ -103,6 +124,43 @@ def validated(model: type[M], tree: Any, lines: Lines, name: str) -> M:
         return model.model_validate(tree)
     except ValidationError as error:
         raise Problems([_problem(model, tree, lines, name, dict(one)) for one in error.errors(include_url=False)]) from error
+
+
+def salvaged(model: type[M], tree: Any, lines: Lines, name: str) -> tuple[M | None, Lines, list[Problem]]:
+    """Return what is left of a document when its wrong parts are taken out, the lines of that, and every mistake.
+
+    A wrong part is an entry of a list such as one source, or a whole key. What is left is for finding further mistakes in
+    the same round, not for use; None when too little is.
+    """
+    tree, problems = copy.deepcopy(tree), list[Problem]()
+    while True:
+        try:
+            return model.model_validate(tree), lines, problems
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        # That something is missing now may be our own doing.
+        told = errors if not problems else [one for one in errors if one["type"] not in ("missing", "too_short")]
+        problems += [_problem(model, tree, lines, name, dict(one)) for one in told]
+        parts = {_part(_real(tree, one["loc"])) for one in errors}
+        for part in sorted(parts, key=lambda part: [str(step).zfill(9) for step in part], reverse=True):
+            if not _deleted(tree, part):
+                return None, lines, problems
+            lines = lines.without(part)
+
+
+def _part(path: Path_) -> Path_:
+    return path[:2] if len(path) > 1 and isinstance(path[1], int) else path[:1]
+
+
+def _deleted(tree: Any, path: Path_) -> bool:
+    """Delete *path* from *tree*; return whether it was there."""
+    try:
+        for step in path[:-1]:
+            tree = tree[step]
+        del tree[path[-1]]
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 # libyaml's composer where PyYAML was built with it: ten times the pace, the same nodes and marks.

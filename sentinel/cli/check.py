@@ -18,8 +18,8 @@ def check(config: Path, connect: bool) -> None:
     from sentinel.config.checking import problems_in, refused_by_sinks
 
     problems = problems_in(config)
-    if connect and not problems:
-        problems = refused_by_sinks(config)
+    if connect:
+        problems += refused_by_sinks(config)
     for problem in problems:
         click.echo(problem, err=True)
     if problems:

@@ -8,44 +8,63 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config.interfaces import forbidden_interfaces, interfaces, missing_interfaces
-from sentinel.config.loading import load, unknown_services
-from sentinel.problems import Problem, Problems
+from sentinel.config.loading import examine
+from sentinel.located import Lines
+from sentinel.policy.policy import Policy
+from sentinel.problems import Problem
+from sentinel.signatures.catalog import Catalog
 from sentinel.sinks.delivery import try_out
 from sentinel.sinks.outcome import Delivered
 
 
 def problems_in(path: Path) -> list[Problem]:
     """Return every mistake in a configuration, in the rules and policy it names, and in its sources."""
-    try:
-        loaded = load(path)
-    except Problems as found:
-        return found.problems
-    problems = [
-        *unknown_services(loaded.catalog, loaded.policy, path),
-        *unreadable_sources(loaded.settings, path),
-        *missing_interfaces(loaded.settings, path),
-        *blind_sources(loaded.settings, path),
-    ]
+    found = examine(path)
+    problems = list(found.problems)
+    if found.policy and found.catalog:
+        problems += unknown_services(found.catalog, found.policy, *found.policy_at)
+    if found.settings is not None:
+        problems += unreadable_sources(found.settings, path, found.lines)
+        problems += missing_interfaces(found.settings, path, found.lines)
+        if not found.problems:
+            problems += blind_sources(found.settings, path, found.lines)
     return list(dict.fromkeys(problems))
 
 
-def unreadable_sources(settings: Any, path: Path) -> list[Problem]:
+def unknown_services(catalog: Catalog, policy: Policy, path: Path, lines: Lines) -> list[Problem]:
+    """Return a problem for each service that the policy sanctions and nobody knows."""
+    return [
+        Problem(
+            str(path),
+            lines.of(("sanctioned", nth, "service")),
+            f"the policy sanctions {allowed.service!r}, which no rule describes",
+            "Give its `hosts`, or mend the id.",
+        )
+        for nth, allowed in enumerate(policy.sanctioned)
+        if not allowed.hosts and allowed.service not in catalog.services
+    ]
+
+
+def unreadable_sources(settings: Any, path: Path, lines: Lines) -> list[Problem]:
     """Return a problem for each file that a source names and this user may not read."""
     return [
         Problem(
-            str(path), 0, f"the source {file} cannot be read by this user", "Add the user to the file's group, such as adm."
+            str(path),
+            lines.of(("sources", nth, "path")),
+            f"the source {file} cannot be read by this user",
+            "Add the user to the file's group, such as adm.",
         )
-        for file in _files(settings, path)
+        for nth, file in _files(settings, path)
         if not os.access(file, os.R_OK)
     ]
 
 
-def blind_sources(settings: Any, path: Path) -> list[Problem]:
+def blind_sources(settings: Any, path: Path, lines: Lines) -> list[Problem]:
     """Return what is wrong when no source can be read, or no interface may be: started so, Sentinel would watch nothing."""
-    forbidden = forbidden_interfaces(settings, path)
-    if forbidden or any(os.access(file, os.R_OK) for file in _files(settings, path)):
+    forbidden = forbidden_interfaces(settings, path, lines)
+    if forbidden or any(os.access(file, os.R_OK) for _nth, file in _files(settings, path)):
         return forbidden
-    missing, named = missing_interfaces(settings, path), interfaces(settings)
+    missing, named = missing_interfaces(settings, path, lines), interfaces(settings)
     if len(missing) < len(named):
         return []
     patterns = ", ".join(pattern for source in settings.sources for pattern in source.patterns())
@@ -54,30 +73,38 @@ def blind_sources(settings: Any, path: Path) -> list[Problem]:
     return [
         *missing,
         Problem(
-            str(path), 0, f"no source can be read: {patterns}", "Name at least one log that exists and that this user may read."
+            str(path),
+            lines.of(("sources",)),
+            f"no source can be read: {patterns}",
+            "Name at least one log that exists and that this user may read.",
         ),
     ]
 
 
 def refused_by_sinks(path: Path) -> list[Problem]:
-    """Return a problem for each sink that does not take a marked test alert."""
+    """Return a problem for each sink that does not take a marked test alert; sinks with mistakes in them are not tried."""
+    found = examine(path)
     problems = []
-    for sink in load(path).settings.sinks:
-        outcome = try_out(sink)
-        if not isinstance(outcome, Delivered):
+    for nth, sink in enumerate(found.settings.sinks if found.settings else ()):
+        outcome = try_out(sink) if not sink.mistakes() else None
+        if outcome is not None and not isinstance(outcome, Delivered):
             problems.append(
                 Problem(
-                    str(path), 0, f"the sink {sink.name!r}: {outcome.reason}", "Look at its address, secret and certificates."
+                    str(path),
+                    found.lines.of(("sinks", nth)),
+                    f"the sink {sink.name!r}: {outcome.reason}",
+                    "Look at its address, secret and certificates.",
                 )
             )
     return problems
 
 
-def _files(settings: Any, path: Path) -> list[str]:
+def _files(settings: Any, path: Path) -> list[tuple[int, str]]:
+    """Return the files that are there, each with the number of its source."""
     base = path.resolve().parent
     return [
-        file
-        for source in settings.sources
+        (nth, file)
+        for nth, source in enumerate(settings.sources)
         for pattern in source.patterns()
         for file in glob.glob(str(base / pattern), recursive=True)
     ]

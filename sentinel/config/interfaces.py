@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config.settings import InterfaceSource
-from sentinel.located import load as read_yaml
+from sentinel.located import Lines
 from sentinel.problems import Problem
 from sentinel.sources.ring import NoInterfaceError, NotPermittedError, permitted, readable_kind
 
@@ -18,10 +18,10 @@ GRANT = (
 )
 
 
-def missing_interfaces(settings: Any, path: Path) -> list[Problem]:
+def missing_interfaces(settings: Any, path: Path, lines: Lines) -> list[Problem]:
     """Return a problem for each interface that is not there, or that carries neither Ethernet nor IP."""
     problems = []
-    for line, source in _interfaces(settings, path):
+    for line, source in _interfaces(settings, lines):
         try:
             if not readable_kind(source.interface):
                 problems.append(
@@ -34,9 +34,9 @@ def missing_interfaces(settings: Any, path: Path) -> list[Problem]:
     return problems
 
 
-def forbidden_interfaces(settings: Any, path: Path) -> list[Problem]:
+def forbidden_interfaces(settings: Any, path: Path, lines: Lines) -> list[Problem]:
     """Return a problem for each interface when this process may not read any."""
-    named = list(_interfaces(settings, path))
+    named = list(_interfaces(settings, lines))
     if not named:
         return []
     try:
@@ -54,10 +54,8 @@ def interfaces(settings: Any) -> list[InterfaceSource]:
     return [source for source in settings.sources if isinstance(source, InterfaceSource)]
 
 
-def _interfaces(settings: Any, path: Path) -> Iterator[tuple[int, InterfaceSource]]:
+def _interfaces(settings: Any, lines: Lines) -> Iterator[tuple[int, InterfaceSource]]:
     """Yield the interfaces with the line on which each stands."""
-    if interfaces(settings):
-        lines = read_yaml(path)[1]
-        for nth, source in enumerate(settings.sources):
-            if isinstance(source, InterfaceSource):
-                yield lines.of(("sources", nth, "interface")), source
+    for nth, source in enumerate(settings.sources):
+        if isinstance(source, InterfaceSource):
+            yield lines.of(("sources", nth, "interface")), source

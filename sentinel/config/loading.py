@@ -9,8 +9,9 @@ from typing import Any
 
 from sentinel.config.rules import load_policy, load_rules
 from sentinel.config.settings import settings_for
+from sentinel.formats import mapping
+from sentinel.located import Lines, salvaged
 from sentinel.located import load as read_yaml
-from sentinel.located import validated
 from sentinel.policy.policy import Policy
 from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
@@ -21,8 +22,21 @@ class Loaded:
     """A configuration that holds together."""
 
     settings: Any  # `settings_for` the sinks that it names
+    lines: Lines  # of the settings
     catalog: Catalog
     policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What can be told of a configuration, mistakes and all. What has mistakes is left out or None."""
+
+    settings: Any
+    lines: Lines  # of the settings
+    catalog: Catalog | None
+    policy: Policy | None
+    policy_at: tuple[Path, Lines]  # where it stands
+    problems: list[Problem]
 
 
 def load(path: Path) -> Loaded:
@@ -31,27 +45,57 @@ def load(path: Path) -> Loaded:
     Raises:
         Problems: Every mistake in settings, rules and policy together.
     """
+    before = mapping.own_specs("settings")
+    found = examine(path)
+    if found.problems:
+        mapping.register(before, "settings")  # a reload that fails keeps what was good
+        raise Problems(found.problems)
+    assert found.settings and found.catalog and found.policy
+    return Loaded(found.settings, found.lines, found.catalog, found.policy)
+
+
+def examine(path: Path) -> Examined:
+    """Read the configuration and all that it refers to, as far as it can be read."""
     base = path.resolve().parent
     problems: list[Problem] = []
-    settings = _gathered(problems, lambda: _settings(path))
-    rules, builtin, policy_file = _referred(path) if settings is None else _named(settings)
+    tree, lines = _gathered(problems, lambda: read_yaml(path)) or ({}, Lines(None))
+    settings = None
+    mapped: list[Problem] = []  # before the settings, which may name the formats
+    mapping.register(_gathered(mapped, lambda: _mappings(tree, base)) or [], "settings")
+    if not problems:
+        settings, lines, problems = salvaged(settings_for(_types_of_sinks(tree)), tree, lines, str(path))
+    problems += mapped
+    rules, builtin, policy_file = _referred(tree) if settings is None else _named(settings)
     catalog = _gathered(problems, lambda: load_rules([base / folder for folder in rules], builtin=builtin))
-    policy = _gathered(problems, lambda: load_policy(base / policy_file)) if policy_file else None
-    if problems or settings is None or catalog is None:
-        raise Problems(problems)
-    sinks = [_anchored(sink, base) for sink in settings.sinks]
-    mistakes = [Problem(str(path), 0, f"the sink {sink.name!r}: {what}") for sink in sinks for what in sink.mistakes()]
-    if mistakes:
-        raise Problems(mistakes)
-    anchored = settings.model_copy(update={"sinks": sinks})
-    return Loaded(anchored, catalog, policy or settings.policy.policy)
+    policy, policy_at = settings.policy.policy if settings else None, (path, lines.below(("policy",)))
+    if policy_file:
+        policy = _gathered(problems, lambda: load_policy(base / policy_file))
+        policy_at = (base / policy_file, read_yaml(base / policy_file)[1] if policy else Lines(None))
+    if settings is not None:
+        sinks = [_anchored(sink, base) for sink in settings.sinks]
+        settings = settings.model_copy(update={"sinks": sinks})
+        problems += _mistakes(sinks, path, lines)
+    return Examined(settings, lines, catalog, policy, policy_at, problems)
 
 
-def _settings(path: Path) -> Any:
-    tree, lines = read_yaml(path)
+def _mistakes(sinks: list[Any], path: Path, lines: Lines) -> list[Problem]:
+    """Return what is wrong with sinks that each sink's own model cannot tell."""
+    names = [sink.name for sink in sinks]
+    twice = [
+        Problem(str(path), lines.of(("sinks", nth, "name")), f"two sinks are called {name!r}", "Give each a name of its own.")
+        for nth, name in enumerate(names)
+        if name in names[:nth]
+    ]
+    return twice + [
+        Problem(str(path), lines.of(("sinks", nth)), f"the sink {sink.name!r}: {what}")
+        for nth, sink in enumerate(sinks)
+        for what in sink.mistakes()
+    ]
+
+
+def _types_of_sinks(tree: Any) -> list[str]:
     sinks = tree.get("sinks") if isinstance(tree, dict) else None
-    types = [str(sink.get("type")) for sink in sinks if isinstance(sink, dict)] if isinstance(sinks, list) else []
-    return validated(settings_for(types), tree, lines, str(path))
+    return [str(sink.get("type")) for sink in sinks if isinstance(sink, dict)] if isinstance(sinks, list) else []
 
 
 def _gathered(problems: list[Problem], read: Callable[[], Any]) -> Any:
@@ -63,13 +107,22 @@ def _gathered(problems: list[Problem], read: Callable[[], Any]) -> Any:
         return None
 
 
+def _mappings(tree: Any, base: Path) -> list[dict[str, Any]]:
+    given = tree.get("mappings") if isinstance(tree, dict) else None
+    paths = [base / one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+    if not paths:
+        return []
+    from sentinel.formats.mapping.file import load_mappings
+
+    return load_mappings(paths)
+
+
 def _named(settings: Any) -> tuple[list[Path], bool, Path | None]:
     return settings.rules, settings.builtin_rules, settings.policy_file
 
 
-def _referred(path: Path) -> tuple[list[Path], bool, Path | None]:
+def _referred(tree: Any) -> tuple[list[Path], bool, Path | None]:
     """Return the files that a configuration with mistakes in it refers to, so that theirs are told in the same round."""
-    tree = _gathered([], lambda: read_yaml(path)[0])
     if not isinstance(tree, dict):
         return [], True, None
     rules = tree.get("rules")
@@ -88,17 +141,3 @@ def _anchored(sink: Any, base: Path) -> Any:
         elif isinstance(value, dict) and any(isinstance(inner, Path) for inner in value.values()):
             paths[name] = {key: base / inner for key, inner in value.items()}
     return sink.model_copy(update=paths)
-
-
-def unknown_services(catalog: Catalog, policy: Policy, path: Path) -> list[Problem]:
-    """Return a problem for each service that the policy sanctions and nobody knows."""
-    return [
-        Problem(
-            str(path),
-            0,
-            f"the policy sanctions {allowed.service!r}, which no rule describes",
-            "Give its `hosts`, or mend the id.",
-        )
-        for allowed in policy.sanctioned
-        if not allowed.hosts and allowed.service not in catalog.services
-    ]

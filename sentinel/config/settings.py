@@ -121,14 +121,6 @@ class Common(BaseModel):
         return self
 
 
-def _sinks_are_named_apart(sinks: list[Any]) -> list[Any]:
-    names = [sink.name for sink in sinks]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"two sinks are called {twice[0]!r}; each needs a name of its own")
-    return sinks
-
-
 def settings_for(types: Iterable[str]) -> Any:
     """Return the settings model of a configuration that has sinks of *types*.
 
@@ -144,10 +136,9 @@ def _settings(types: tuple[str, ...]) -> Any:
     models = [KINDS[name].settings for name in types]
     union: Any = functools.reduce(operator.or_, models)
     sink: Any = union if len(models) == 1 else Annotated[union, Field(discriminator="type")]
-    sinks: Any = Annotated[list[sink], AfterValidator(_sinks_are_named_apart)]
     return create_model(
         "Settings",
         __base__=Common,
         __doc__="All of the configuration file.",
-        sinks=(sinks, Field(default_factory=list, description="Where alerts go.")),
+        sinks=(list[sink], Field(default_factory=list, description="Where alerts go.")),
     )

@@ -150,3 +150,23 @@ def test_every_command_explains_itself_and_is_documented(command):
     """--help teaches, and the page names what there is."""
     assert sentinel(command, "--help").returncode == 0
     assert f"sentinel {command}" in (DOCS / "commands.md").read_text()
+
+
+def test_check_goes_on_behind_a_mistake(tmp_path):
+    """A source with a misspelt key must not hide the sink that is named twice, nor one that nobody listens at."""
+    config = tmp_path / "sentinel.yaml"
+    config.write_text(
+        "policy: {sanctioned: [{service: nobodys}]}\n"
+        "sources:\n"
+        "  - {type: file, pth: x}\n"
+        "  - {type: interface, interface: nowhere0}\n"
+        "sinks:\n"
+        "  - {type: file, name: a, path: a.jsonl, pat: x}\n"
+        "  - {type: file, name: b, path: b.jsonl}\n"
+        "  - {type: file, name: b, path: c.jsonl}\n"
+        "  - {type: syslog, name: s, host: 127.0.0.1, port: 1, transport: tcp}\n"
+    )
+    done = sentinel("check", "-c", config, "--connect")
+    assert done.returncode == 78
+    told = {int(line.split(":")[1]) for line in done.stderr.splitlines() if line.startswith(str(config))}
+    assert told == {1, 3, 4, 6, 8, 9}
