@@ -1,4 +1,6 @@
-"""What rows of Zeek's logs say, whichever way they are written: dns, ssl, quic, http and conn. The originator is the client.
+"""What rows of Zeek's logs say, whichever way they are written: dns, ssl, quic, http, conn, dhcp and smtp.
+
+The originator is the client, but of a mail: there it is another server, and the mail is its recipients'.
 
 `ts` is when what the row tells began. Other logs of Zeek's are read, and tell of no access.
 
@@ -13,12 +15,13 @@ from datetime import datetime
 from typing import Any
 
 from sentinel.formats.format import Clock, Malformed
+from sentinel.formats.mailed import domain_of, mailbox
 from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, epoch_time, read_time
 from sentinel.observation import Action, Observation, host_of, ip_address
 
 REFERENCE = "https://docs.zeek.org/en/master/logs/index.html"
-YIELDS = ("dns_query", "tls_client_hello", "quic_client_hello", "http_request", "proxy_connect", "flow")
+YIELDS = ("dns_query", "tls_client_hello", "quic_client_hello", "http_request", "proxy_connect", "flow", "mail", "dhcp_lease")
 
 Row = Mapping[str, Any]
 """Field names as Zeek's documentation has them; an unset field is missing. Texts, numbers as text or int, lists."""
@@ -29,6 +32,7 @@ _MILLIS = Pattern(r"(\d{10})(\d{3})(?:\.0*)?\Z", re.ASCII)
 _SECONDS = Pattern(r"\d{1,9}(?:\.\d{1,20})?\Z", re.ASCII)
 _ABSOLUTE = Pattern(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.ASCII)
 _PORT = Pattern(r":(\d{1,5})\Z", re.ASCII)
+_LEASED = frozenset({"assigned_ip", "assigned_addr", "client_addr"})
 _LOCAL_NAMES = frozenset({137, 5353, 5355})
 _HAVE_CNAMES = frozenset({"A", "AAAA", "CNAME", "HTTPS", "SVCB", "query_65"})
 
@@ -41,7 +45,8 @@ def observed(log: str, row: Row, clock: Clock) -> Sequence[Observation]:
     Raises:
         Malformed: No time, or none that a date can hold.
     """
-    read = _READ.get(log.removesuffix("_red")) or _READ.get(log_of(row) or "")
+    told = log.removesuffix("_red")
+    read = (None if told in _BY_FIELDS else _READ.get(told)) or _READ.get(log_of(row) or "")
     # conn_long tells of running connections, each of them told again by conn at its end: it would count twice.
     if read is None or log == "conn_long":
         return ()
@@ -60,12 +65,16 @@ def observed(log: str, row: Row, clock: Clock) -> Sequence[Observation]:
 
 def log_of(fields: Collection[str]) -> str | None:
     """Return which log has such *fields*, None for one that tells of no access. JSON leaves out what is unset."""
+    if "mailfrom" in fields or "rcptto" in fields:
+        return "smtp"
     if "trans_depth" in fields:
         return "http"
     if "conn_state" in fields:
         return "conn"
     if "client_initial_dcid" in fields:
         return "quic"
+    if "mac" in fields and not _LEASED.isdisjoint(fields):
+        return "dhcp"
     if "trans_id" in fields and "mac" not in fields:  # dhcp.log had both
         return "dns"
     return "ssl" if "version" in fields and ("cipher" in fields or "server_name" in fields) else None
@@ -179,10 +188,38 @@ def _payload(row: Row, side: str) -> int | None:
     return payload if payload <= packets + (number(row, "missed_bytes") or 0) else None
 
 
+def _dhcp(row: Row, common: Common) -> Sequence[Observation]:
+    """Only an acknowledgement gives an address to somebody; versions before 2.6 log nothing else."""
+    address = text(row, "assigned_addr") or text(row, "assigned_ip") or text(row, "client_addr")
+    messages = row.get("msg_types")
+    if address is None or (isinstance(messages, list) and "ACK" not in messages):
+        return ()
+    lease: Common = {"client": address, "client_port": None, "server": text(row, "server_addr") or common["server"]}
+    lease |= {"server_port": None, "device": text(row, "host_name") or text(row, "client_fqdn")}
+    return (Observation(kind="dhcp_lease", duration=_duration(row, "lease_time"), **(common | lease)),)
+
+
+def _smtp(row: Row, common: Common) -> Sequence[Observation]:
+    """One observation for each recipient that the envelope names; a recipient's server that said no kept the mail out."""
+    shown = domain_of(text(row, "from"))
+    sender = domain_of(text(row, "mailfrom")) or shown
+    found = row.get("rcptto")
+    boxes = (mailbox(one) for one in found if isinstance(one, str)) if isinstance(found, list) else iter(())
+    refused = (text(row, "last_reply") or "").startswith("5")
+    told: Common = {"client": None, "client_port": None, "server": None, "server_port": None, "name": sender}
+    told |= {"names": (shown,) if shown else (), "action": "blocked" if refused else None}
+    return tuple(Observation(kind="mail", user=box, **(common | told)) for box in boxes if box)
+
+
+_BY_FIELDS = frozenset({"dhcp", "smtp"})
+"""Logs that their columns tell better than a name, which sites give away freely."""
+
 _READ: dict[str, Callable[[Row, Common], Sequence[Observation]]] = {
     "dns": _dns,
     "ssl": _ssl,
     "quic": _quic,
     "http": _http,
     "conn": _conn,
+    "dhcp": _dhcp,
+    "smtp": _smtp,
 }

@@ -74,7 +74,7 @@ def _row(record: bytes) -> tuple[str, Row]:
 
 FORMAT = LogFormat(
     name="zeek-json",
-    title="Zeek dns, ssl, quic, http and conn logs, JSON",
+    title="Zeek dns, ssl, quic, http, conn, dhcp and smtp logs, JSON",
     reference="https://docs.zeek.org/en/master/log-formats.html",
     spelling="json",
     recognise=recognise,

@@ -55,6 +55,8 @@ _USUAL = tuple(
 )
 """The columns that versions 2.0 to 8.0 have without further scripts; for files that were cut or shipped without header."""
 
+_LISTS = frozenset({"answers", "rcptto", "msg_types", "uids"})
+
 _BOOL = Pattern(r"[TF-]\Z")
 _COUNT = Pattern(r"(?:\d{1,20}|-)\Z", re.ASCII)
 _VALUES = {
@@ -145,7 +147,7 @@ def _row(fields: tuple[str, ...], values: list[str], layout: _Layout) -> dict[st
     for name, value in zip(fields, values, strict=True):
         if value == layout.unset or value == layout.empty:
             continue
-        if name == "answers":
+        if name in _LISTS:
             row[name] = [_unescaped(part) for part in value.split(layout.set_separator)]
         else:
             row[name] = _unescaped(value) if "\\x" in value else value
@@ -176,7 +178,7 @@ def _unescaped(value: str) -> str:
 
 FORMAT = LogFormat(
     name="zeek-tsv",
-    title="Zeek dns, ssl, quic, http and conn logs, TSV",
+    title="Zeek dns, ssl, quic, http, conn, dhcp and smtp logs, TSV",
     reference=REFERENCE,
     spelling="zeek",
     recognise=recognise,

@@ -158,6 +158,48 @@ def test_the_name_of_the_log_only_helps(path, told_of):
     assert len(told(row, path)) == told_of
 
 
+@pytest.mark.parametrize(
+    ("row", "address"),
+    [
+        ({"assigned_ip": "10.0.0.7", "lease_time": "60.0"}, "10.0.0.7"),
+        ({"assigned_addr": "10.0.0.7", "msg_types": ["DISCOVER", "OFFER", "REQUEST", "ACK"], "lease_time": 60}, "10.0.0.7"),
+        ({"client_addr": "10.0.0.7", "msg_types": ["INFORM", "ACK"], "lease_time": 60}, "10.0.0.7"),
+        ({"assigned_addr": "10.0.0.7", "msg_types": ["DISCOVER", "OFFER"]}, None),
+    ],
+)
+def test_a_lease_is_given_by_an_acknowledgement(row, address):
+    """Before 2.6 and since; an offer alone may be declined."""
+    seen = told(row | {"mac": "00:20:18:eb:ca:21", "host_name": "PC"}, "dhcp")
+    assert [(one.kind, one.client, one.device, one.duration) for one in seen] == (
+        [("dhcp_lease", address, "pc", 60.0)] if address else []
+    )
+
+
+def test_a_mail_is_the_mailboxes_and_no_address_is_accused():
+    """The originator is another mail server; a recipient's server that refused kept the mail out."""
+    row = {
+        "mailfrom": "<bounce@mta.example>",
+        "from": "PimEyes <no-reply@PimEyes.com>",
+        "trans_depth": 1,
+        "last_reply": "250 ok",
+    }
+    seen = told(row | {"rcptto": ["<A@corp.example>", "b@corp.example", "nobody"]}, "smtp")
+    assert [(one.kind, one.user, one.name, one.names, one.client) for one in seen] == [
+        ("mail", "a@corp.example", "mta.example", ("pimeyes.com",), None),
+        ("mail", "b@corp.example", "mta.example", ("pimeyes.com",), None),
+    ]
+    (seen,) = told(row | {"rcptto": ["a@corp.example"], "last_reply": "550 no such user"}, "smtp")
+    assert seen.action == "blocked"
+
+
+def test_recipients_in_a_row():
+    """A set is written in one column."""
+    (one, two) = rows(
+        b"#fields\tts\tuid\ttrans_depth\tmailfrom\trcptto", b"1700000000.0\tCz\t1\tx@a.example\tb@c.example,d@c.example"
+    )
+    assert (one.user, two.user) == ("b@c.example", "d@c.example")
+
+
 def test_other_logs_tell_of_no_access():
     """dhcp.log had a transaction id too."""
     assert told({"mac": "00:20:18:eb:ca:21", "trans_id": 1}, "dhcp") == ()
