@@ -29,7 +29,7 @@ def _subject(said: Message, alert: Alert) -> str:
     if alert.session is None:
         return said.title
     facts = dict(said.facts)
-    return f"Face search: {facts['What']}, {facts['Who']}"
+    return f"Face search: {facts.get('What', 'unknown')}, {facts.get('Who', 'unknown')}"
 
 
 def _text(said: Message, foot: str) -> str:

@@ -18,7 +18,7 @@ from sentinel.schemas.message import COLOURS, STAGES, message
 from sentinel.schemas.teams import markdown
 from sentinel.schemas.text import SCALE, SYSLOG, TITLES, TYPES, hosts, one_sentence, present, reason, stamp, tidy
 
-NAME = re.compile(r"\{\{ *([a-z_]+) *\}\}")
+NAME = re.compile(r"\{\{ *([a-z0-9_]+) *\}\}")
 Escape = Callable[[str], str]
 
 SHOWN = frozenset(

@@ -94,7 +94,7 @@ class WebhookSettings(Linked, WebSettings):
         """The pattern of the bodies; None where a schema writes them.
 
         Raises:
-            OSError, yaml.YAMLError, ValueError: Its file cannot be used.
+            OSError, yaml.YAMLError, ValueError, TypeError: Its file cannot be used.
         """
         if self.preset:
             return PRESETS[self.preset]
@@ -126,8 +126,11 @@ class WebhookSettings(Linked, WebSettings):
             pattern = self.pattern
         except OSError as error:
             return [f"{self.template_file}: {error.strerror}"]
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            return [f"{self.template_file}: {str(error).splitlines()[0]}"]
+        except yaml.MarkedYAMLError as error:
+            line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+            return [f"{self.template_file}: {line}{error.problem}"]
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            return [f"{self.template_file}: {error}"]
         if pattern is None:
             return []
         unknown = unknown_names(pattern.create.tree, {*self.fill, *pattern.needs})
