@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from calendar import isleap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -89,8 +90,9 @@ class StreamClock:
     def learn(self, dates: Sequence[tuple[int, int]]) -> None:
         """Find the year of the first record from the (month, day) of records at increasing offsets, the last one's included.
 
-        The last date lies in the latest year possible, and each turn of the year between two of them sets the first back
-        by one. Does nothing when the year is known already, or nothing tells when the stream was written.
+        The last date lies in the latest year possible, of which a 29 February among them may leave few, and each turn of the
+        year between two of them sets the first back by one. Does nothing when the year is known already, or nothing tells when
+        the stream was written.
 
         Raises:
             ValueError: A date does not exist in any year.
@@ -99,10 +101,13 @@ class StreamClock:
             return
         days = [date(2000, month, day).toordinal() for month, day in dates]
         steps = [after - before for before, after in pairwise(days)]
-        turns = sum((step < -BACK.days) - (step > YEAR.days - BACK.days) for step in steps)
+        turns = [(step < -BACK.days) - (step > YEAR.days - BACK.days) for step in steps]
+        behind = [*accumulate(reversed(turns), initial=0)][::-1]  # how many years before the last date each lies
         last = self._nearest(*dates[-1])
         if last is not None:
-            self._last = last.replace(year=last.year - turns, month=dates[0][0], day=1)
+            leaps = [years for one, years in zip(dates, behind, strict=True) if one == (2, 29)]
+            fits = (year for year in range(last.year, last.year - YEARS_BACK, -1) if all(isleap(year - n) for n in leaps))
+            self._last = last.replace(year=next(fits, last.year) - behind[0], month=dates[0][0], day=1)
 
     def local(self, naive: datetime) -> datetime:
         """Return *naive*, a local time of the device, in UTC.

@@ -70,6 +70,13 @@ def test_probes_out_of_order_make_no_year():
     assert years(timing, (12, 30)) == [2025]
 
 
+def test_a_leap_day_among_the_probes_leaves_the_leap_years():
+    """A log of February 2024 that was copied in 2025 is of no year without that day."""
+    timing = clock("2025-11-25")
+    timing.learn([(2, 27), (2, 29), (3, 1)])
+    assert years(timing, (2, 27), (2, 28), (2, 29), (3, 1)) == [2024] * 4
+
+
 def test_a_growing_stream_moves_the_bound():
     """A daemon reads on for months: the next year's records must not be put into the last one."""
     timing = clock("2026-11-25")
