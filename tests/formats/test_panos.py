@@ -9,8 +9,10 @@ from sentinel.formats.format import Malformed, Stream
 from tests.formats.samples import clock
 
 WHEN = "2026/11/23 06:38:58"
-COMMON = f"{WHEN},0123,{{}},1,{WHEN},10.0.0.5,192.0.2.9,,,rule,corp\\alice,,{{}},vsys1,a,b,c,d,e,{WHEN},6613,1,1058,443,0,0,0x0,"
-    "tcp,{}"
+COMMON = (
+    f"{WHEN},0123,{{}},1,{WHEN},10.0.0.5,192.0.2.9,,,rule,corp\\alice,,{{}},vsys1,a,b,c,d,e,{WHEN},6613,1,1058,443,0,0,0x0"
+    ",tcp,{}"
+)
 
 
 def read(row: str):
