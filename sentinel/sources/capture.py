@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol, cast
 
-from sentinel.packets.capture import CaptureParser, is_capture
+from sentinel.packets.capture import is_capture
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.records import CaptureParser, Records
 from sentinel.packets.seen import Seen
+from sentinel.packets.sieve_intake import Intake
 from sentinel.packets.wire import Undecodable
 from sentinel.sources.batch import Loss
-from sentinel.sources.unpack import COMPRESSED, Damaged, Readable, chunks, kind_of
+from sentinel.sources.unpack import COMPRESSED, Damaged, chunks, kind_of
 
 __all__ = ["CaptureReader", "Seen", "in_order", "looks_like_capture"]
 
 HEAD = 512
 STANDARD_INPUT = "-"
+SEED = secrets.randbits(64)
+"""Known to this process alone, so that nobody can make two flows of his look like one."""
+
+
+class _File(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def readinto(self, room: memoryview, /) -> int | None: ...
 
 
 class _Counted:
     """A binary file that can be looked into (standard input cannot go back), counted and hashed as it is read."""
 
-    def __init__(self, file: Readable, *, digest: bool = False) -> None:
+    def __init__(self, file: _File, *, digest: bool = False) -> None:
         self._file = file
         self._hash = hashlib.sha256() if digest else None
         self._head = b""
@@ -42,6 +54,18 @@ class _Counted:
             head, self._head = self._head, b""
             return head
         return self._take(size)
+
+    def readinto(self, room: memoryview) -> int:
+        """Read into *room*, and return how many bytes; 0 at the end."""
+        if self._head:
+            head, self._head = self._head[: len(room)], self._head[len(room) :]
+            room[: len(head)] = head
+            return len(head)
+        count = self._file.readinto(room) or 0
+        self.count += count
+        if self._hash is not None:
+            self._hash.update(room[:count])
+        return count
 
     def sha256(self) -> str | None:
         """Return the digest of the whole file, what was not read so far included; None unless it was asked for."""
@@ -62,8 +86,7 @@ class _Counted:
 class CaptureReader:
     """Reads one capture. The attributes say how far it has come; they are final when `seen` has ended.
 
-    packets: how many were read. bytes: read, after decompression. stored_read: read, as they are stored.
-    first, last: the times (UTC) of the earliest and the latest packet; None without packets.
+    bytes: read, after decompression. stored_read: read, as they are stored.
     losses: what could not be read. sha256: of the file as it is stored; None unless asked for.
     """
 
@@ -79,24 +102,27 @@ class CaptureReader:
         self.path = str(path)
         self.decoder = decoder or Decoder()
         self.losses: list[Loss] = []
-        self.packets = 0
         self.bytes = 0
         self.stored_read = 0
         self.sha256: str | None = None
         self._finishes = decoder is None
         self._digest = digest
-        self._earliest: int | None = None
-        self._latest: int | None = None
+        self._intake = Intake(self.decoder, seed=SEED)
+
+    @property
+    def packets(self) -> int:
+        """How many packets were read."""
+        return self._intake.packets
 
     @property
     def first(self) -> datetime | None:
         """The earliest packet's time in UTC."""
-        return _utc(self._earliest)
+        return _utc(self._intake.earliest)
 
     @property
     def last(self) -> datetime | None:
         """The latest packet's time in UTC."""
-        return _utc(self._latest)
+        return _utc(self._intake.latest)
 
     @property
     def complete(self) -> bool:
@@ -118,14 +144,15 @@ class CaptureReader:
         with _opened(self.path) as opened:
             file = _Counted(opened, digest=self._digest)
             try:
-                for chunk in chunks(file, kind_of(file.head())):
-                    self.bytes += len(chunk)
-                    found = self._decode(parser, chunk)
+                for records in _records(file, parser):
+                    self.bytes = parser.offset
                     self.stored_read = file.count
-                    yield found
+                    yield self._intake.take(records)
                 self._lost(parser.offset, None, parser.finish())
             except (Damaged, Undecodable) as error:
+                # What came before the damage was read, and given out like the rest.
                 self._lost(parser.offset, None, str(error))
+            self.bytes = parser.fed
             self.sha256 = file.sha256()
             self.stored_read = file.count
         if parser.dropped:
@@ -135,32 +162,25 @@ class CaptureReader:
         if self._finishes:
             yield self.decoder.finish()
 
-    def _decode(self, parser: CaptureParser, chunk: bytes) -> list[Seen]:
-        decode, frame = self.decoder.packet, self.packets
-        earliest, latest = self._earliest, self._latest
-        found: list[Seen] = []
-        try:
-            for time, linktype, data, original in parser.feed(chunk):
-                frame += 1
-                if latest is None or earliest is None:
-                    earliest = latest = time
-                elif time > latest:
-                    latest = time
-                elif time < earliest:
-                    earliest = time
-                seen = decode(time, linktype, data, original, frame)
-                if seen:
-                    found += seen
-        except Undecodable as error:
-            # What came before the damage was read, and is given out like the rest.
-            self._lost(parser.offset, None, str(error))
-            parser.stop()
-        self.packets, self._earliest, self._latest = frame, earliest, latest
-        return found
-
     def _lost(self, offset: int, length: int | None, reason: str | None) -> None:
         if reason is not None:
             self.losses.append(Loss(offset, length, reason))
+
+
+def _records(file: _Counted, parser: CaptureParser) -> Iterator[Records]:
+    """Yield the packets of a capture, compressed or not.
+
+    Raises:
+        Damaged: The compressed stream is truncated or broken.
+        Undecodable: The capture is.
+    """
+    kind = kind_of(file.head())
+    if kind != "plain":
+        for chunk in chunks(file, kind):
+            yield from parser.feed(chunk)
+        return
+    while count := file.readinto(parser.room()):
+        yield from parser.take(count)
 
 
 def looks_like_capture(path: str | Path) -> bool:
@@ -196,15 +216,15 @@ def _first_time(path: str) -> int:
         with Path(path).open("rb") as opened:
             file = _Counted(opened)
             for chunk in chunks(file, kind_of(file.head())):
-                for record in parser.feed(chunk):
-                    return record[0]
+                for records in parser.feed(chunk):
+                    return int(records.times[0])
     except (Damaged, Undecodable, OSError):
         pass  # told when the file is read
     return 0
 
 
-def _opened(path: str) -> AbstractContextManager[Readable]:
-    return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb")
+def _opened(path: str) -> AbstractContextManager[_File]:
+    return nullcontext(cast("_File", sys.stdin.buffer)) if path == STANDARD_INPUT else Path(path).open("rb")
 
 
 def _utc(nanoseconds: int | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,10 @@ from pathlib import Path
 import structlog
 
 from sentinel.coverage import Coverage
-from sentinel.packets.capture import CaptureParser
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.records import CaptureParser
 from sentinel.packets.seen import Seen
+from sentinel.packets.sieve_intake import Intake
 from sentinel.packets.wire import Undecodable
 from sentinel.sources.batch import Position
 from sentinel.sources.records import CHUNK, digest_of
@@ -91,17 +93,18 @@ class FollowCapture:
 
     def _seen(self, stop: threading.Event) -> Iterator[list[Seen]]:
         """Yield what each piece of the file completes, and an empty list whenever there is nothing more for now."""
-        parser, decoder, frame = CaptureParser(), Decoder(), 0
+        parser = CaptureParser()
+        intake = Intake(Decoder(), seed=secrets.randbits(64))
         with Path(self._path).open("rb") as file:
             while not stop.is_set():
                 data = file.read(CHUNK)
                 found: list[Seen] = []
                 try:
-                    for time, linktype, packet, length in parser.feed(data) if data else ():
-                        frame += 1
-                        found += decoder.packet(time, linktype, packet, length, frame)
+                    for records in parser.feed(data) if data else ():
+                        found += intake.take(records)
                 except Undecodable as error:
-                    log.error("capture is damaged, it is not read further", path=self._path, packets=frame, reason=str(error))
+                    told = {"path": self._path, "packets": intake.packets, "reason": str(error)}
+                    log.error("capture is damaged, it is not read further", **told)
                     yield found
                     return
                 yield found

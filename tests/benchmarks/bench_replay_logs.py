@@ -11,39 +11,23 @@ anywhere; Sentinel also counts all lines, parses what matched, and prints struct
 from __future__ import annotations
 
 import json
-import os
 import platform
 import random
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from measuring import HEAD, Run, folder, into_the_page_cache, median, processor, row, run, sentinel, write
 
 from sentinel.config.rules import load_rules
 
 SIZE = 1_000_000_000  # bytes
 RUNS = 3
-CORE = 0
-DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- bench_replay_logs: begin -->", "<!-- bench_replay_logs: end -->"
 SERVICES = ("app.clearview.ai", "pimeyes.com", "facecheck.id")
 ONE_IN = 100_000  # lines that are an access to a service: about what a department's proxy shows
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run took."""
-
-    seconds: float  # by the clock
-    busy: float  # seconds of the core; the same on an idle machine, and not longer on one that has other work
-    peak_bytes: int  # resident memory at its most
-    output: bytes
 
 
 def lines(seed: int = 1) -> Iterator[bytes]:
@@ -77,9 +61,9 @@ def lines(seed: int = 1) -> Iterator[bytes]:
         yield "".join(block).encode()
 
 
-def log_file(folder: Path) -> Path:
+def log_file(into: Path) -> Path:
     """Return the log, made if it is not there yet."""
-    path = folder / "sentinel-bench-squid-1.log"
+    path = into / "sentinel-bench-squid-1.log"
     if not path.exists():
         print(f"making {path}", file=sys.stderr)
         written = 0
@@ -93,7 +77,7 @@ def log_file(folder: Path) -> Path:
     return path
 
 
-def domains(folder: Path) -> Path:
+def domains(into: Path) -> Path:
     """Write the names that the built-in rules look for, one a line, as ripgrep's patterns."""
     names = set()
     for service in load_rules([]).services.values():
@@ -101,48 +85,19 @@ def domains(folder: Path) -> Path:
             url = indicator.url and not indicator.url.shared and indicator.url.host
             pattern = indicator.host_pattern and indicator.host_pattern.partition(".")[2]
             names.add(indicator.domain or indicator.host or url or pattern)
-    path = folder / "sentinel-bench-domains"
+    path = into / "sentinel-bench-domains"
     path.write_text("".join(f"{name}\n" for name in sorted(filter(None, names))))
     return path
-
-
-def sentinel() -> str:
-    """Return the `sentinel` of this Python's environment."""
-    return str(Path(sys.executable).with_name("sentinel"))
-
-
-def run(command: Sequence[str | Path]) -> Run:
-    """Run a command on one core; its output goes to a file, since a pipe would make us part of what is measured."""
-    with tempfile.TemporaryFile() as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(["taskset", "-c", str(CORE), *command], stdout=output, stderr=subprocess.DEVNULL)
-        _pid, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            sys.exit(f"{command[0]} ended with {process.returncode}")
-        output.seek(0)
-        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output.read())
 
 
 def table(size: int, ours: Sequence[Run], theirs: Sequence[Run]) -> str:
     """Return the results as Markdown."""
     said = json.loads(ours[0].output)
     records = said["coverage"]["inputs"][0]["records"]
-    rows = [
-        ("`sentinel replay logs --json`", ours, f"{records:,} lines counted, {len(said['findings'])} findings"),
-        (
-            "`rg -F -i -c -f domains`",
-            theirs,
-            f"{int(theirs[0].output)} lines that contain a name; maps the file, which counts as memory",
-        ),
-    ]
-    text = "| on one core | CPU seconds, each run | by the clock | GB/s, median | peak memory | says |\n"
-    text += "| --- | --- | --- | --- | --- | --- |\n"
-    for command, runs, says in rows:
-        each, clock = (", ".join(f"{value:.2f}" for value in values) for values in _times(runs))
-        peak = max(one.peak_bytes for one in runs) / 1e6
-        text += f"| {command} | {each} | {clock} | {size / median(runs) / 1e9:.2f} | {peak:.0f} MB | {says} |\n"
+    named = f"{int(theirs[0].output)} lines that contain a name; maps the file, which counts as memory"
+    text = HEAD
+    text += row("`sentinel replay logs --json`", size, ours, f"{records:,} lines counted, {len(said['findings'])} findings")
+    text += row("`rg -F -i -c -f domains`", size, theirs, named)
     version = subprocess.run(["rg", "--version"], check=True, capture_output=True, text=True).stdout.split()[1]
     return (
         f"{text}\nSentinel is **{median(theirs) / median(ours):.1f} times** as fast as ripgrep {version}. "
@@ -152,48 +107,20 @@ def table(size: int, ours: Sequence[Run], theirs: Sequence[Run]) -> str:
     )
 
 
-def median(runs: Sequence[Run]) -> float:
-    """Return the median of the runs' seconds of the core."""
-    return statistics.median(one.busy for one in runs)
-
-
-def _times(runs: Sequence[Run]) -> tuple[list[float], list[float]]:
-    return [one.busy for one in runs], [one.seconds for one in runs]
-
-
-def processor() -> str:
-    """Return the processor's name as Linux gives it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def write(text: str) -> None:
-    """Put *text* between the markers of the document."""
-    document = DOCUMENT.read_text()
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
-
-
 def main() -> None:
     """Measure, print, write."""
     for needed in ("rg", "taskset"):
         if shutil.which(needed) is None:
             sys.exit(f"{needed} is not installed")
-    folder = Path(os.environ.get("SENTINEL_BENCH_DIR", tempfile.gettempdir()))
-    log, names = log_file(folder), domains(folder)
-    with log.open("rb") as file:  # both find it in the page cache; not in one piece, which a child would inherit as its peak
-        while file.read(1 << 20):
-            pass
+    log, names = log_file(folder()), domains(folder())
+    into_the_page_cache(log)
     ours, theirs = [], []
     for _ in range(RUNS):  # by turns, so that a slow minute of the machine meets both
         ours.append(run([sentinel(), "replay", "logs", "--json", log]))
         theirs.append(run(["rg", "-F", "-i", "-c", "-f", names, log]))
     result = table(log.stat().st_size, ours, theirs)
     print(result)
-    write(result)
+    write("bench_replay_logs", result)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.utils import wrpcap, wrpcapng
 
-from sentinel.packets.capture import CaptureParser
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.records import CaptureParser
 from sentinel.packets.wire import Undecodable
 from sentinel.sources.capture import CaptureReader, in_order, looks_like_capture
 from tests.packets.made_packets import T0, datagram, hello, names, records, segment, syn
@@ -200,8 +200,8 @@ def test_any_bytes_in_any_pieces_give_packets_or_the_declared_error(start, tail,
     data = start + tail
     try:
         for at in range(0, len(data), size):
-            for _time, _link, packet, _length in parser.feed(data[at : at + size]):
-                assert len(packet) <= len(data)
+            for records in parser.feed(data[at : at + size]):
+                assert all(len(packet) <= len(data) for _time, _link, packet, _length in records)
         parser.finish()
     except Undecodable:
         assert parser.offset <= len(data)

@@ -1,0 +1,200 @@
+"""The sieve: of many packets, those that can matter to the decoder. It looks at all of them at once and at each for a moment.
+
+A capture is mostly the middle of bulk transfers. Three ways were tried on one core, with TLS in packets of 1 kB on average.
+libpcap with a filter is as fast as tcpdump, but keeps no state: the second segment of a split hello begins with any byte and
+cannot be told from bulk, and nothing is known of the packets that it drops. A Python loop that looks at a few fixed offsets of
+each packet took three times as long as what is done here: numpy over all headers of a buffer, and a table of flows.
+
+What comes through is a superset of what the decoder can use:
+
+- every packet of a layout that `sieve_headers` does not read: fragments, options, tunnels, all that is neither TCP nor UDP;
+- UDP: DNS, QUIC's long headers, and what may be a tunnel;
+- TCP: SYN, FIN and RST; DNS; any payload that begins like a hello or request, or is too short to tell; and of each direction of
+  a connection the first `GRACE` segments, those behind such a beginning, and all while the decoder says it follows the stream.
+
+So a continuation never needs a mark of its own: it comes through because its stream is young or is being followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sentinel.packets import sieve_headers
+from sentinel.packets.capture import Record
+from sentinel.packets.connections import BEGINNINGS, SHORT, STARTS
+from sentinel.packets.decoder import Decoder
+from sentinel.packets.records import Integers, Records
+from sentinel.packets.sieve_headers import Flags, Hashes, Headers
+from sentinel.packets.tcp import FIN, RST, SYN
+
+GRACE = 4
+"""Segments with payload that come through unasked: a margin beside what the decoder says it follows."""
+DONE = -1
+
+TUNNEL_PORTS = (4789, 8472, 4790, 6081, 2152)
+"""VXLAN, Linux' own port for it, VXLAN-GPE, Geneve, GTP-U."""
+
+SLOTS = 1 << 16
+MOST_SLOTS = 1 << 20
+
+_FIRST = np.zeros(256, np.bool_)
+_FIRST[[*STARTS]] = True
+_FIRST_TWO = np.zeros(65536, np.bool_)  # the first byte in the low half
+_FIRST_TWO[[start[0] | start[1] << 8 for start in BEGINNINGS]] = True
+
+
+class Flows:
+    """Directions of connections, each with a number and the segments it may still send through.
+
+    The table grows to `MOST_SLOTS`; then all are forgotten and met anew, which for a while lets through more than is needed.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.grace = np.zeros(0, np.int8)
+        self._keys = np.zeros(0, np.uint64)
+        self._used = 0
+        self._empty(SLOTS)
+
+    def find(self, flows: Hashes) -> Integers:
+        """Return each flow's number; one that was not met before gets one. Numbers hold until the next call."""
+        if self._used + len(flows) > len(self._keys) // 2:
+            self._make_room(len(flows))
+        slots, missing = self._probe(flows)
+        if len(missing):
+            for flow in np.unique(flows[missing]).tolist():
+                self._add(flow)
+            slots[missing] = self._probe(flows[missing])[0]
+        return slots
+
+    def _probe(self, flows: Hashes) -> tuple[Integers, Integers]:
+        """Return the place of each flow, and which of them have none yet."""
+        mask = len(self._keys) - 1
+        slots = (flows >> np.uint64(8)).astype(np.int64) & mask
+        there = self._keys[slots]
+        waiting = np.flatnonzero((there != flows) & (there != 0))
+        while len(waiting):
+            slots[waiting] = slots[waiting] + 1 & mask
+            there = self._keys[slots[waiting]]
+            waiting = waiting[(there != flows[waiting]) & (there != 0)]
+        return slots, np.flatnonzero(self._keys[slots] == 0)
+
+    def _add(self, flow: int, grace: int = GRACE) -> None:
+        mask = len(self._keys) - 1
+        slot = flow >> 8 & mask
+        while self._keys[slot]:
+            slot = slot + 1 & mask
+        self._keys[slot] = flow
+        self.grace[slot] = grace
+        self._used += 1
+
+    def _make_room(self, count: int) -> None:
+        size = len(self._keys)
+        while self._used + count > size // 2 and size < MOST_SLOTS:
+            size *= 2
+        if self._used + count > size // 2:
+            self._empty(max(SLOTS, 1 << (4 * count - 1).bit_length()))
+            return
+        keys, grace = self._keys, self.grace
+        self._empty(size)
+        old = np.flatnonzero(keys)
+        for flow, left in zip(keys[old].tolist(), grace[old].tolist(), strict=True):
+            self._add(flow, left)
+
+    def _empty(self, size: int) -> None:
+        self._keys = np.zeros(size, np.uint64)
+        self.grace = np.zeros(size, np.int8)
+        self._used = 0
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """Packets that may come through, in their order: whether they do in any case, the number of their flow, where their IP
+    header lies, whether it is version 6, and the number of the other direction's flow where something begins (-1 elsewhere).
+    """
+
+    which: Integers
+    free: Flags
+    slots: Integers
+    networks: Integers
+    wide: Flags
+    backs: Integers
+
+    def rows(self) -> Iterator[tuple[int, bool, int, int, bool, int]]:
+        """Yield which packet, and what is known of it."""
+        columns = (self.which, self.free, self.slots, self.networks, self.wide, self.backs)
+        return zip(*(column.tolist() for column in columns), strict=True)
+
+
+class Sieve:
+    """Keeps what is known of the flows of one capture."""
+
+    def __init__(self, decoder: Decoder, *, seed: int = 0) -> None:
+        """Start with no packet seen.
+
+        Args:
+            decoder: Who takes what comes through.
+            seed: 64 random bits that nobody else knows, so that no two flows can be made to look like one.
+        """
+        self._seed = seed
+        self._flows = Flows()
+        self._follows = decoder.follows
+        self._ports = sieve_headers.port_table([*decoder.whole_ports, *TUNNEL_PORTS])
+
+    def choose(self, records: Records) -> Iterator[tuple[int, Record]]:
+        """Yield the packets that the decoder has to see, in their order, each with its place among *records*.
+
+        It is to have seen one before the next is asked for: what it follows by then decides on the next.
+        """
+        chosen = self._chosen(records, sieve_headers.read(records, self._ports))
+        grace, view, follows = self._flows.grace, records.view, self._follows
+        left: dict[int, int] = {}  # segments that each flow may still send through
+        packets = records.some(chosen.which)
+        for packet, (index, free, slot, network, wide, back) in zip(packets, chosen.rows(), strict=True):
+            if free:
+                if back >= 0:  # something begins, here or in the answer to it
+                    left[slot] = left[back] = GRACE
+                yield index, packet
+                continue
+            rest = left.get(slot)
+            if rest is None:
+                rest = int(grace[slot])
+            if rest > 0:
+                left[slot] = rest - 1
+            elif rest == DONE:
+                continue
+            elif not follows(bytes(view[network + 8 : network + 44] if wide else view[network + 12 : network + 24])):
+                left[slot] = DONE
+                continue
+            yield index, packet
+        for slot, rest in left.items():
+            grace[slot] = rest
+
+    def _chosen(self, records: Records, headers: Headers) -> _Chosen:
+        known, flags = headers.known, headers.flags
+        tcp = known & headers.tcp
+        start = sieve_headers.shorts(records.data, headers.body)
+        speaks = tcp & (headers.payload > 0)
+        begins = speaks & (_FIRST_TWO[start] | ((headers.payload < SHORT) & _FIRST[start & 0xFF]))
+        begins |= tcp & (flags & SYN != 0)
+        free = ~known | begins | (tcp & (flags & (RST | FIN) != 0)) | (speaks & headers.marked)
+        udp = known ^ tcp
+        if udp.any():
+            free |= udp & (headers.marked | (start & 0xC0 == 0xC0))
+        # The flows of what goes through in any case are of interest only where something begins.
+        unsure, opens = np.flatnonzero(speaks & ~free), np.flatnonzero(begins)
+        here = sieve_headers.flows(records, headers, np.concatenate([unsure, opens]), self._seed)
+        back = sieve_headers.flows(records, headers, opens, self._seed, back=True)
+        found = self._flows.find(np.concatenate([here, back]))
+        slots, backs = (np.full(len(known), -1, np.int64) for _ in range(2))
+        slots[unsure], slots[opens], backs[opens] = np.split(found, [len(unsure), len(here)])
+        hot = self._flows.grace != DONE
+        hot[slots[opens]] = hot[backs[opens]] = True
+        free[unsure[hot[slots[unsure]]]] = True
+        which = np.flatnonzero(free)
+        sure = np.ones(len(known), np.bool_)
+        sure[unsure] = False
+        return _Chosen(which, sure[which], slots[which], headers.network[which], headers.wide[which], backs[which])
