@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sentinel.activity.records import Alert
 from sentinel.activity.sessions import GAP
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine, Taken
 from sentinel.extract import Extractor, Matched, Ruling
+from sentinel.formats import mapping
 from sentinel.investigate.found import Found
 from sentinel.investigate.piece import Piece
 from sentinel.investigate.result import Result
@@ -64,6 +65,7 @@ class _Job:
     within: tuple[datetime | None, datetime | None]
     thorough: bool
     digest: bool
+    mappings: Sequence[Mapping[str, Any]]  # the user's own
 
     def extractor(self, ruling: Ruling) -> Extractor:
         """Return an extractor that has read nothing."""
@@ -82,6 +84,7 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         within=(inquiry.since, inquiry.until),
         thorough=inquiry.thorough,
         digest=inquiry.case,
+        mappings=mapping.own_specs(),
     )
     gathered = _Gathered(keep=not inquiry.case)
     if inquiry.kind == "logs":
@@ -198,6 +201,7 @@ _worker: tuple[_Job, Ruling] | None = None
 
 def _prepare(job: _Job) -> None:
     global _worker  # a process of the pool has one job for its whole life
+    mapping.register(job.mappings, "command")
     _worker = (job, Ruling.of(job.catalog, job.policy))
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sentinel.formats.format import LogFormat, Malformed, Spelling, Stream
 from sentinel.observation import Observation
@@ -102,7 +102,7 @@ class Lazy:
     def log_format(self) -> LogFormat:
         """Return the format, as every other."""
         spec = self.spec
-        percent = any(name in _MATCHED and "decode" in given for name, given in _fields(spec) if isinstance(given, dict))
+        percent = any(name in _MATCHED and "decode" in given for name, given in _fields(spec))
         spelling: Spelling = "json" if spec["record"] == "json" else "percent" if percent else "plain"
         return LogFormat(
             name=spec["name"],
@@ -120,22 +120,34 @@ class Lazy:
         )
 
 
+GivenBy = Literal["settings", "command"]
+
+_OWN: dict[GivenBy, list[Mapping[str, Any]]] = {"settings": [], "command": []}
+
 KNOWN: dict[str, Lazy] = {}
 """The mappings in force, by name."""
 
 
-def register(specs: Sequence[Mapping[str, Any]]) -> None:
-    """Put the user's own mappings, checked, into force; one that has the name of a built-in mapping takes its place."""
+def register(specs: Sequence[Mapping[str, Any]], given_by: GivenBy) -> None:
+    """Put the user's own mappings, checked, into force in place of those that *given_by* gave before.
+
+    One that has the name of a built-in mapping takes its place.
+    """
     from sentinel.formats import FORMATS as ALL
 
-    for spec in specs:
-        own = KNOWN[spec["name"]] = Lazy(spec, OWN)
-        ALL[spec["name"]] = own.log_format()
+    before = own_specs()
+    _OWN[given_by] = list(specs)
+    for name in {spec["name"] for spec in before}:
+        KNOWN.pop(name, None)
+        ALL.pop(name, None)
+    KNOWN.update({name: one for name, one in _BUILTIN.items() if name not in KNOWN})
+    KNOWN.update({spec["name"]: Lazy(spec, OWN) for spec in own_specs()})
+    ALL.update({name: one.log_format() for name, one in KNOWN.items() if one.rank == OWN or name not in ALL})
 
 
-def own_specs() -> list[Mapping[str, Any]]:
-    """Return the user's own mappings that are in force: what another process needs to read by them."""
-    return [one.spec for one in KNOWN.values() if one.rank == OWN]
+def own_specs(given_by: GivenBy | None = None) -> list[Mapping[str, Any]]:
+    """Return the user's own mappings that are in force, all or what one place gave: another process needs them to read by."""
+    return [spec for place, specs in _OWN.items() for spec in specs if given_by in (None, place)]
 
 
 def _fields(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -186,5 +198,6 @@ def _builtin() -> Iterator[Lazy]:
         yield Lazy(spec, PRODUCT)
 
 
-KNOWN.update({one.spec["name"]: one for one in _builtin()})
+_BUILTIN = {one.spec["name"]: one for one in _builtin()}
+KNOWN.update(_BUILTIN)
 FORMATS = [one.log_format() for one in KNOWN.values()]

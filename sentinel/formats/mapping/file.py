@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sentinel.formats import FORMATS
 from sentinel.formats.mapping.mapped import FORMS, NAMES, TARGETS
 from sentinel.located import validate
 from sentinel.observation import Kind
@@ -98,7 +100,20 @@ class FieldFrom(_Model):
         return self
 
 
-Fields = dict[str, str | list[str] | FieldFrom]
+def _field_name(name: str) -> str:
+    if name not in TARGETS:
+        close = difflib.get_close_matches(name, TARGETS, n=1)
+        mend = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(TARGETS))}"
+        raise ValueError(f"no field is called {name!r}; {mend}")
+    return name
+
+
+# Written out before they are checked: a union would tell a mistake once for each of its branches.
+Fields = dict[
+    Annotated[str, AfterValidator(_field_name)],
+    Annotated[FieldFrom, BeforeValidator(lambda given: {"from": given} if isinstance(given, str | list) else given)],
+]
+Times = Annotated[list[Time], BeforeValidator(lambda given: given if isinstance(given, list) else [given])]
 ActionWord = Literal["allowed", "blocked", "challenged", "failed"]
 
 
@@ -145,7 +160,7 @@ class MappingFile(_Model):
     skip: list[str] = Field(default_factory=list, description="How lines begin that tell of nothing, such as headings.")
     none: list[str] = Field(default_factory=list, description="Words for nothing, beside the empty text and -.")
     recognise: Recognise
-    time: Time | list[Time] | None = None
+    time: Times = Field(default_factory=list)
     fields: Fields = Field(default_factory=dict)
     action: Action | None = None
     observations: list[Kinds] = Field(min_length=1)
@@ -174,10 +189,8 @@ class MappingFile(_Model):
         }
         return [name for name in belongs if name in self.model_fields_set and self.record != belongs[name]]
 
-    def _check_field(self, name: str, given: str | list[str] | FieldFrom) -> None:
-        if name not in TARGETS:
-            raise ValueError(f"no field is called {name!r}; there are {', '.join(sorted(TARGETS))}")
-        if isinstance(given, FieldFrom) and given.decode and self.record == "json" and TARGETS[name] in NAMES:
+    def _check_field(self, name: str, given: FieldFrom) -> None:
+        if given.decode and self.record == "json" and TARGETS[name] in NAMES:
             raise ValueError(f"{name}: what is searched for in JSON cannot be decoded once more")
 
 
@@ -204,6 +217,10 @@ def load_mappings(paths: Sequence[Path]) -> list[dict[str, Any]]:
         except Problems as error:
             problems += error.problems
             continue
+        taken = FORMATS.get(spec["name"])
+        if taken is not None and taken.made_as != "mapping":
+            what = f"the name {spec['name']!r} is that of a format which is no mapping"
+            problems.append(Problem(str(file), 0, what, "Give it another name."))
         if spec["name"] in found:
             other = found[spec["name"]][0]
             problems.append(

@@ -481,9 +481,7 @@ def _with_common(own: list[_Field], common: list[_Field]) -> tuple[_Field, ...]:
     return (*own, *(one for one in common if one.target not in said))
 
 
-def _field(target: str, given: Any) -> _Field:
-    if not isinstance(given, dict):
-        return _Field(target, tuple(_list(given)))
+def _field(target: str, given: Mapping[str, Any]) -> _Field:
     return _Field(
         target,
         tuple(_list(given.get("from"))),
