@@ -17,6 +17,7 @@ from sentinel.cli import shared
 @click.option("--interface", help="Watch this network interface instead, until Ctrl-C; it needs the capability CAP_NET_RAW.")
 @click.option("--outgoing", is_flag=True, help="With --interface: also what this machine itself sends.")
 @shared.log_format
+@shared.mappings
 @shared.zone
 def observe(paths: tuple[str, ...], interface: str | None, outgoing: bool, log_format: str | None, zone: str | None) -> None:
     """Print every observation in files, captures or on an interface as ECS JSON lines, whether a rule matches it or not.

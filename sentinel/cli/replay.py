@@ -88,6 +88,7 @@ def replay() -> None:
 @replay.command()
 @_asking
 @shared.log_format
+@shared.mappings
 def logs(paths: tuple[str, ...], **options: Any) -> None:
     """Investigate logs: plain, gz, zst, xz, bz2, tar and zip, folders and patterns."""
     asked = _Asked(**options)

@@ -38,6 +38,25 @@ zone = click.option("--timezone", "zone", help="IANA zone of times that carry no
 log_format = click.option("--format", "log_format", help="The logs' format, when it is not to be told from the records.")
 
 
+def _mappings(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> None:
+    if paths:
+        from sentinel.formats import mapping
+        from sentinel.formats.mapping.file import load_mappings
+
+        mapping.register(load_mappings(paths), "command")
+
+
+mappings = click.option(
+    "--mapping",
+    multiple=True,
+    is_eager=True,  # --format may name it
+    expose_value=False,
+    callback=_mappings,
+    type=click.Path(path_type=Path),
+    help="A mapping file, or a folder of them: formats of your own; may be given several times.",
+)
+
+
 def expand(paths: Sequence[str]) -> list[str]:
     """Return the paths with globs resolved, in their order; "-" is standard input.
 

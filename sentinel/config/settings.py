@@ -102,6 +102,7 @@ class Common(BaseModel):
 
     store: str = Field("sentinel.db", description="Path of the SQLite store, or a database URL.")
     rules: list[Path] = Field(default_factory=list, description="Folders of service files, added to the built-in ones.")
+    mappings: list[Path] = Field(default_factory=list, description="Mapping files, or folders of them: formats of your own.")
     builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
     policy: PolicyFile = Field(default_factory=PolicyFile, description="Networks by name and sanctioned services.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
