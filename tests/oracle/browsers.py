@@ -33,24 +33,18 @@ QUIET = [
 
 
 class Chromium:
-    """One page of a running Chromium."""
+    """A running Chromium."""
 
     def __init__(self, to: int, answers: int) -> None:
-        """Talk over the pipe's two ends, and open a page."""
+        """Talk over the pipe's two ends."""
         self._to, self._from = to, answers
         self._number = 0
         self._rest = b""
-        self._session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.call("Page.enable")
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send one command of the DevTools protocol and return its result."""
+    def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """Send one command of the DevTools protocol, to the browser or to a page, and return its result."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
+        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": session} if session else {})
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._message(method)
@@ -59,27 +53,10 @@ class Chromium:
                     pytest.fail(f"{method}: {answer['error']}")
                 return answer["result"]
 
-    def visit(self, url: str) -> None:
-        """Open *url* and wait until its page has loaded."""
-        failed = self.call("Page.navigate", url=url).get("errorText")
-        if failed:
-            pytest.fail(f"{url}: {failed}")
-        self.run("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
-
-    def run(self, script: str) -> Any:
-        """Run JavaScript in the page, wait for its promise, and return its value."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
-        if "exceptionDetails" in answer:
-            pytest.fail(f"{script}: {answer['exceptionDetails']}")
-        return answer["result"].get("value")
-
-    def mouse(self, what: str, selector: str) -> None:
-        """Move the mouse onto the element *selector*, or press or release its button there."""
-        x, y = self.run(
-            f"(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())"
-        )
-        button = {} if what == "mouseMoved" else {"button": "left", "clickCount": 1}
-        self.call("Input.dispatchMouseEvent", type=what, x=x, y=y, **button)
+    def page(self) -> Page:
+        """Open a page. It is not one of a context of its own: those do not do ahead of a click what others do."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        return Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
     def _message(self, awaited: str) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE_SECS
@@ -91,6 +68,39 @@ class Chromium:
             self._rest += piece
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
+
+
+class Page:
+    """One page of a Chromium."""
+
+    def __init__(self, browser: Chromium, session: str) -> None:
+        """Take over the page that *session* is attached to."""
+        self._browser, self._session = browser, session
+        self._call("Page.enable")
+
+    def visit(self, url: str) -> None:
+        """Open *url* and wait until its page has loaded."""
+        failed = self._call("Page.navigate", url=url).get("errorText")
+        if failed:
+            pytest.fail(f"{url}: {failed}")
+        self.run("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
+
+    def run(self, script: str) -> Any:
+        """Run JavaScript in the page, wait for its promise, and return its value."""
+        answer = self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        if "exceptionDetails" in answer:
+            pytest.fail(f"{script}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def mouse(self, what: str, selector: str) -> None:
+        """Move the mouse onto the element *selector*, or press or release its button there."""
+        box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({box})")
+        button = {} if what == "mouseMoved" else {"button": "left", "clickCount": 1}
+        self._call("Input.dispatchMouseEvent", type=what, x=x, y=y, **button)
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._browser.call(method, self._session, **params)
 
 
 @contextlib.contextmanager
@@ -109,7 +119,7 @@ def chromium(on: Wire, directory: Path, site: Issued, *options: str) -> Iterator
                 start_new_session=True, env=os.environ | {"PATH": PATH, "HOME": str(directory)},
             )  # fmt: skip
         try:
-            yield Chromium(ours_out, ours_in)
+            yield Chromium(ours_out, ours_in).page()
         finally:
             end(process)
 

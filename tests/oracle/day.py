@@ -102,7 +102,8 @@ class Day:
                 page.visit("https://start.town.example/")
                 asked = f"Promise.allSettled({[f'https://{name}/' for name in names]}.map(u => fetch(u, {{mode: 'no-cors'}})))"
                 page.run(f"{asked}.then(all => all.length)")
-        with chromium(self.on, self.directory / "proxied", self.site, f"--proxy-server={PROXY}") as page:
+        through = f"--proxy-server={PROXY}"
+        with chromium(self.on, self.directory / "proxied", self.site, through) as page:
             page.visit("https://through-squid.town.example/")
         return numbered("chromium-tcp", count)
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.lab import end, unconfined, wait_until
 from tests.oracle.authority import Issued, issue
-from tests.oracle.wire import TOWN, TOWN6, Wire, start
+from tests.oracle.wire import ELSEWHERE, TOWN, TOWN6, Wire, start
 
 SITE = Path(__file__).with_name("site.py")
 
@@ -43,7 +43,7 @@ def site(
     pytest.importorskip("aioquic", reason="aioquic is not installed; tests/run gets it")
     directory.mkdir()
     files = issue(directory, names)
-    hosts = [TOWN, f"[{TOWN6}]"]
+    hosts = [TOWN, ELSEWHERE, f"[{TOWN6}]"]
     settings = {
         "certificate": str(files.certificate), "key": str(files.key), "hosts": hosts, "pages": dict(pages or {}),
         "alpn": list(alpn), "quic": quic, "old_tls": True,

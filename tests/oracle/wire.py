@@ -24,6 +24,8 @@ import pytest
 from tests.integration.lab import PATH, end, program, wait_until
 
 DESK, TOWN = "10.77.0.2", "10.77.0.1"
+ELSEWHERE = "10.77.0.3"
+"""Another address of the town, for a name whose connections a browser must not share with its neighbours'."""
 DESK6, TOWN6 = "fd77::2", "fd77::1"
 RELAY = Path(__file__).with_name("relay.py")
 INTERFACE = "wire"
@@ -130,6 +132,8 @@ def wire(directory: Path, *, faults: Faults | None = None, mtu: int = 1500) -> I
             place.run(ip, "link", "set", "lo", "up")
             place.run(ip, "addr", "add", f"{address}/24", "dev", INTERFACE)
             place.run(ip, "addr", "add", f"{address6}/64", "dev", INTERFACE, "nodad")
+            if place is town:
+                place.run(ip, "addr", "add", f"{ELSEWHERE}/24", "dev", INTERFACE)
             place.run(ip, "link", "set", INTERFACE, "up", "mtu", str(mtu if place is town else 1500))
             place.run(ip, "route", "add", "default", "dev", INTERFACE)
         (directory / "resolv.conf").write_text(f"nameserver {TOWN}\noptions timeout:2 attempts:4\n")
