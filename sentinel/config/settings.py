@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sentinel.formats import FORMATS
+from sentinel.packets.ports import NEIGHBOURS
 from sentinel.policy.file import PolicyFile
 from sentinel.sinks import KINDS
 
@@ -92,6 +93,13 @@ class InterfaceSource(BaseModel):
         return []
 
 
+def _is_no_neighbours(port: int) -> int:
+    if port in NEIGHBOURS:
+        raise ValueError(f"port {port} is where neighbours ask each other (mDNS, LLMNR): no DNS query for a name elsewhere")
+    return port
+
+
+DnsPort = Annotated[int, Field(ge=1, le=65535), AfterValidator(_is_no_neighbours)]
 Source = Annotated[FileSource | CaptureSource | InterfaceSource, Field(discriminator="type")]
 
 
@@ -108,6 +116,7 @@ class Common(BaseModel):
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")
     session_gap_minutes: float = Field(30, gt=0, description="A session ends after so many minutes without a finding.")
+    dns_ports: list[DnsPort] = Field([53], description="Ports where packets are DNS, over UDP and TCP.")
     sources: list[Source] = Field(min_length=1, description="What is read.")
 
     @property

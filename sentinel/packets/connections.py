@@ -139,7 +139,7 @@ class Connections:
         if settled is not None and settled.first == fresh.first:
             return None  # the same, and all that it opened was read already
         fresh.state = "dns" if self._is_dns(fresh) else "begins"
-        self._teller.reopened(_ends(fresh))
+        self._teller.reopened(_ends(fresh), fresh.first)
         streams.open(fresh)
         return fresh
 
@@ -175,7 +175,7 @@ class Connections:
             return "begins"
         if role not in (None, "http"):
             return None
-        if http1.begins(start) or http2.begins(start):
+        if http2.begins(start) or http1.stands_alone(bytes(payload)):
             return "begins"
         return "socks" if start[0] in (socks.V4, socks.V5) and socks.is_request(bytes(payload)) else None
 
@@ -227,7 +227,7 @@ class Connections:
             self._counters["tls_undecodable"] += 1
             self.streams.settle(flow, "other")
             return False
-        if self._teller.hello(flow, _ends(flow), hello, "t", seen) and hello.name is None:
+        if self._teller.hello(flow, _ends(flow), hello, "t", seen, flow.next) and hello.name is None:
             self._expect_certificate(flow)
         return False
 
@@ -377,7 +377,7 @@ class Connections:
             self._cut_short(flow, seen)
         for sequence in sorted(flow.waiting, key=lambda sequence: distance(sequence, flow.next)):
             piece = flow.waiting.get(sequence)
-            if piece is not None and (tls.may_begin(piece) or http1.begins(piece)) and len(piece) >= SHORT:
+            if piece is not None and len(piece) >= SHORT and (tls.may_begin(piece) or http1.stands_alone(piece)):
                 self._salvage(flow, sequence, seen)
 
     def _salvage(self, flow: Flow, sequence: int, seen: list[Seen]) -> None:
@@ -401,7 +401,7 @@ class Connections:
                 return
             self._counters["hellos_cut"] += 1
             if hello.name is not None:
-                self._teller.hello(flow, _ends(flow), hello, "t", seen)
+                self._teller.hello(flow, _ends(flow), hello, "t", seen, flow.next)
         elif http1.begins(stream):
             request = http1.read(bytes(stream), whole=False)
             if request is not None:

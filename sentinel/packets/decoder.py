@@ -12,14 +12,12 @@ from collections.abc import Collection
 
 from sentinel.packets import ip, link, quic, tunnel
 from sentinel.packets.connections import BEGINNINGS, SHORT, STARTS, Connections
+from sentinel.packets.ports import DNS_PORTS, NEIGHBOURS
 from sentinel.packets.resolved import Resolved
 from sentinel.packets.seen import Seen
 from sentinel.packets.telling import Ends, Packet, Teller
 from sentinel.packets.wire import Undecodable
 
-DNS_PORTS = frozenset({53})
-NEIGHBOURS = frozenset({5353, 5355})
-"""mDNS and LLMNR: neighbours asking each other for printers, not a resolver for a name."""
 MOST_TUNNELS = 8
 
 WORDS = {

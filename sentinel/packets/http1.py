@@ -47,6 +47,21 @@ def begins(stream: bytes | bytearray) -> bool | None:
     return None if any(method.startswith(start) for method in METHODS) else False
 
 
+def stands_alone(segment: bytes) -> bool:
+    """Return whether a segment of unknown origin can be what a client sends of one request: a head, or more of it to come.
+
+    Several heads in one segment are more likely the middle of an upload that tells of requests, such as a server's log: clients
+    do not send a request before the last one was answered.
+    """
+    if not begins(segment):
+        return False
+    end = head_end(segment)
+    if end is None or end == len(segment):
+        return True
+    request = read(segment[:end])
+    return request is not None and (request.chunked or (request.length or 0) >= len(segment) - end)
+
+
 def head_end(stream: bytes | bytearray) -> int | None:
     """Return where the head of the request at the start of *stream* ends; None when it has not come in whole."""
     found = _HEAD_ENDS.search(stream)

@@ -13,6 +13,7 @@ from sentinel.observation import Observation
 from sentinel.packets import certificates, dns, http1, socks, tls
 from sentinel.packets.resolved import Resolved
 from sentinel.packets.seen import Seen
+from sentinel.packets.tcp import WINDOW, distance
 from sentinel.packets.wire import Undecodable
 
 ECH_NAMES = frozenset({"cloudflare-ech.com"})
@@ -66,7 +67,7 @@ class Teller:
         self._counters = counters
         self._resolved = resolved
         self._ech_names: OrderedDict[str, None] = OrderedDict()
-        self._hellos: OrderedDict[bytes, int] = OrderedDict()
+        self._hellos: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
 
     def dns(self, at: Moment, ends: Ends, data: bytes, seen: list[Seen]) -> None:
         """Tell the questions of a DNS message, and with an answer what it answers."""
@@ -92,16 +93,17 @@ class Teller:
         if message.resolved:
             self._resolved.learn(asked.client, message.questions[0].name.lower(), message.resolved, at.time)
 
-    def hello(self, at: Moment, ends: Ends, hello: tls.Hello, over: str, seen: list[Seen]) -> bool:
-        """Tell a ClientHello; *over* is "t" (TCP) or "q" (QUIC). Return whether it is a new one.
+    def hello(self, at: Moment, ends: Ends, hello: tls.Hello, over: str, seen: list[Seen], sequence: int = 0) -> bool:
+        """Tell a ClientHello, and return whether it is new. *over*: "t" (TCP; *sequence* is where it ends) or "q" (QUIC).
 
         One that is sent again, or once more after a HelloRetryRequest or a QUIC Retry, has the random value of the first.
         """
         key, mark = hello_key(ends, over), hash((hello.random, hello.name))
-        if self._hellos.get(key) == mark:
+        known = self._hellos.get(key)
+        if known is not None and known[0] == mark:
             self._counters["hellos_repeated"] += 1
             return False
-        self._hellos[key] = mark
+        self._hellos[key] = (mark, sequence)
         if len(self._hellos) > MOST_HELLOS:
             self._hellos.popitem(last=False)
         hidden = hello.ech and hello.name is not None and self._is_outer(hello.name.lower())
@@ -112,9 +114,15 @@ class Teller:
         seen.append(_seen(at, ends, kind=kind, name=hello.name, alpn=hello.alpn, ech=hidden, ja4=ja4))
         return True
 
-    def reopened(self, ends: Ends) -> None:
-        """Take note that a new TCP connection begins between *ends*: its hello is a new one whatever it looks like."""
-        self._hellos.pop(hello_key(ends, "t"), None)
+    def reopened(self, ends: Ends, sequence: int) -> None:
+        """Take note that a TCP connection begins between *ends* at *sequence*.
+
+        Its hello is a new one whatever it looks like, unless this is the late copy of a packet that opened a known one.
+        """
+        key = hello_key(ends, "t")
+        known = self._hellos.get(key)
+        if known is not None and abs(distance(sequence, known[1])) > WINDOW:
+            del self._hellos[key]
 
     def request(self, at: Moment, ends: Ends, request: http1.Request, seen: list[Seen]) -> None:
         """Tell an HTTP request, of whatever version."""

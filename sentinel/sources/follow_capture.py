@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import structlog
 
 from sentinel.coverage import Coverage
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.packets.records import CaptureParser
 from sentinel.packets.seen import Seen
 from sentinel.packets.sieve_intake import Intake
@@ -69,9 +70,10 @@ class PacketBatch:
 class FollowCapture:
     """One capture file that grows."""
 
-    def __init__(self, path: str) -> None:
-        """Name the file; nothing is opened yet."""
+    def __init__(self, path: str, dns_ports: Collection[int] = DNS_PORTS) -> None:
+        """Name the file, and the ports where DNS is spoken; nothing is opened yet."""
         self._path = path
+        self._dns_ports = dns_ports
 
     def batches(self, stop: threading.Event, positions: Mapping[str, Position]) -> Iterator[PacketBatch]:
         """Yield what packets complete, until *stop*. What *positions* say was committed is decoded again and not given out."""
@@ -94,7 +96,7 @@ class FollowCapture:
     def _seen(self, stop: threading.Event) -> Iterator[list[Seen]]:
         """Yield what each piece of the file completes, and an empty list whenever there is nothing more for now."""
         parser = CaptureParser()
-        intake = Intake(Decoder(), seed=secrets.randbits(64))
+        intake = Intake(Decoder(self._dns_ports), seed=secrets.randbits(64))
         with Path(self._path).open("rb") as file:
             while not stop.is_set():
                 data = file.read(CHUNK)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from sentinel.packets.decoder import DNS_PORTS
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.sources.batch import Position
 from sentinel.sources.follow_capture import PacketBatch
 from sentinel.sources.ring import NoInterfaceError, link_of

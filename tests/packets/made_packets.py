@@ -80,13 +80,18 @@ def names(seen: Iterable[Seen]) -> list[str | None]:
 
 def certificate(names: Sequence[str], common: str = "nobody") -> bytes:
     """Return a self-signed certificate for *names*, in DER."""
+    return certificate_and_key(names, common)[0].public_bytes(serialization.Encoding.DER)
+
+
+def certificate_and_key(names: Sequence[str], common: str = "nobody") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Return a self-signed certificate for *names*, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
     made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
     made = made.not_valid_before(dt.datetime(2023, 1, 1)).not_valid_after(dt.datetime(2033, 1, 1))  # noqa: DTZ001
     if names:
         made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return made.sign(key, hashes.SHA256()), key
 
 
 def flight(der: bytes, *, version: bytes = b"", size: int = 16384) -> bytes:

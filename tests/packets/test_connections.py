@@ -92,7 +92,7 @@ def test_the_second_hello_that_a_server_asks_for_is_no_second_contact():
 
 def test_the_same_ports_used_again_are_another_contact():
     """Even for the same name, and even by a program whose random values are none."""
-    packets = [syn(), *stream(HELLO), syn(seq=500_000), *stream(HELLO, first=500_001)]
+    packets = [syn(), *stream(HELLO), syn(seq=9_000_000), *stream(HELLO, first=9_000_001)]
     assert names(decode(packets)) == ["pimeyes.com"] * 2
 
 
@@ -114,6 +114,14 @@ def test_a_hole_that_keeps_too_much_waiting_is_given_up():
     packets = [syn(dport=80), *(segment(filler, seq=2001 + n * 1400, dport=80) for n in range(60))]
     packets.append(segment(GET % (b"x", b"after"), seq=2001 + 60 * 1400, dport=80))
     assert names(decode(packets)) == ["after.example"]
+
+
+def test_an_upload_whose_head_was_lost_asks_for_nothing():
+    """The log of a server, sent up in segments that begin with what somebody asked that server for."""
+    line = GET % (b"x", b"pimeyes")
+    for opened in ([syn(dport=80)], []):
+        packets = [*opened, *(segment(line * 30, seq=2001 + n * 30 * len(line), dport=80) for n in range(60))]
+        assert decode(packets) == []
 
 
 def test_a_connection_that_ends_is_told_and_forgotten_at_once():

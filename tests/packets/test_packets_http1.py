@@ -38,10 +38,29 @@ def test_a_cut_head_gives_its_whole_host_or_none(length):
     assert read is None or read.host in (None, "app.lenso.ai")
 
 
+@pytest.mark.parametrize(
+    ("segment", "alone"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nHost: a.exam", True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nbody", True),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nbody", False),
+        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\n\r\nrest", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+    ],
+)
+def test_a_segment_out_of_nowhere_is_a_request_only_when_it_is_one_and_no_more(segment, alone):
+    """Behind a gap nothing tells a request from an upload that tells of some; clients wait for an answer, logs do not."""
+    assert http1.stands_alone(segment) is alone
+
+
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_give_a_request_or_none(data, whole):
     """No error, whatever is sent to port 80."""
     for start in (b"", b"GET / HTTP/1.1\r\nHost: ", b"GET http://[", b"CONNECT "):
         http1.read(start + data, whole=whole)
         http1.begins(start + data)
+        http1.stands_alone(start + data)
         http1.chunk(start + data)

@@ -72,7 +72,7 @@ def test_pieces_that_never_connect_are_bounded(small, monkeypatch):
 
 @pytest.mark.integration
 def test_every_flood_after_the_other_stays_within_bounds():
-    """Long enough for each table to be full more than once; the million that was run by hand is told in docs/packets.md."""
+    """Long enough for each table to be full; longer runs that were made by hand are told in docs/packets.md."""
     run = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("floods.py")), "70000"],
         capture_output=True,
