@@ -164,14 +164,19 @@ class Daemon:
             round_.start(self._read, round_, source, positions, name=f"source {source.name}")
 
     def _source(self, settings: FileSource | CaptureSource | InterfaceSource) -> _Source:
+        ports = self._loaded.settings.dns_ports
         if isinstance(settings, InterfaceSource):
             interface = Interface(
-                settings.interface, ring_mib=settings.ring_mib, workers=settings.workers, outgoing=settings.outgoing
+                settings.interface,
+                ring_mib=settings.ring_mib,
+                workers=settings.workers,
+                dns_ports=ports,
+                outgoing=settings.outgoing,
             )
             return _Source(interface.path, interface)
         patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
         if isinstance(settings, CaptureSource):
-            return _Source(patterns[0], FollowCapture(patterns[0]))
+            return _Source(patterns[0], FollowCapture(patterns[0], ports))
         follow = Follow(
             patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.format, zone=settings.timezone
         )
