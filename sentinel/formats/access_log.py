@@ -16,21 +16,22 @@ from datetime import UTC, datetime
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.proxied import target, tunnel_action
 from sentinel.formats.template import unquoted
 from sentinel.observation import Action, Observation, ip_address
 
 TIME = "%d/%b/%Y:%H:%M:%S %z"
 _QUOTED = r"(?>(?:[^\"\\]|\\.)*)"
-_LINE = re.compile(
+_LINE = Pattern(
     r"(?:(?P<host>[^\s:\"\[\]]{1,255}:\d{1,5}) )?(?P<client>[^\s\"\[]{1,255}) [^\s\"\[]{1,255} "
     r"(?P<user>(?>(?:(?! \[\d\d/).)*)) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rf'"(?P<request>{_QUOTED})" (?P<status>\d{{3}}|-) (?P<size>\d{{1,19}}|-)'
     rf'(?: "{_QUOTED}" "(?P<agent>{_QUOTED})"(?P<rest>(?: (?:"{_QUOTED}"|[\d.]{{1,20}}|-))*+))?\s{{0,8}}\Z',
     re.ASCII,
 )
-_BYTES = re.compile(r" (\d{1,19}) (\d{1,19})\Z", re.ASCII)
-_REQUEST = re.compile(r"(?P<method>[A-Z][A-Z_-]{1,30}) (?P<url>\S+)(?: HTTP/\d(?:\.\d)?)?\Z", re.ASCII)
+_BYTES = Pattern(r" (\d{1,19}) (\d{1,19})\Z", re.ASCII)
+_REQUEST = Pattern(r"(?P<method>[A-Z][A-Z_-]{1,30}) (?P<url>\S+)(?: HTTP/\d(?:\.\d)?)?\Z", re.ASCII)
 
 
 def recognise(records: Sequence[bytes]) -> float:
@@ -113,6 +114,7 @@ FORMAT = LogFormat(
     reference="https://httpd.apache.org/docs/2.4/mod/mod_log_config.html",
     spelling="zeek",  # it escapes bytes in the same way
     recognise=recognise,
+    signs=(b'] "',),
     parse=parse,
     yields=("http_request", "proxy_connect"),
     tested_with="Apache 2.4.68 and nginx 1.22",

@@ -132,6 +132,7 @@ FORMAT = LogFormat(
     title="BIND 9 query log",
     reference="https://bind9.readthedocs.io/en/latest/reference.html#logging-block-grammar",
     recognise=recognise,
+    signs=(b"client ",),
     parse=parse,
     yields=("dns_query", "dns_answer"),
     tested_with="BIND 9.18.49 and 9.20.30",

@@ -96,6 +96,7 @@ FORMAT = LogFormat(
     title="Cisco Secure Web Appliance access log",
     reference="https://www.cisco.com/c/en/us/td/docs/security/wsa/",
     recognise=recognise,
+    signs=(b" <", b" &lt;"),
     parse=parse,
     yields=("http_request", "proxy_connect"),
 )

@@ -94,6 +94,7 @@ FORMAT = LogFormat(
     title="CoreDNS log plugin",
     reference="https://coredns.io/plugins/log/",
     recognise=recognise,
+    signs=(b' "',),
     parse=parse,
     yields=("dns_query",),
 )

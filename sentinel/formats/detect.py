@@ -19,7 +19,9 @@ Ranked = list[tuple[LogFormat, float]]
 def candidates(records: Sequence[bytes]) -> Ranked:
     """Return the formats that any of *records* looks like, with the share that does (0.0 to 1.0), best first."""
     told = [record for record in map(cleaned, records) if record.strip()]
-    scores = [(log_format, log_format.recognise(told)) for log_format in formats.FORMATS.values()] if told else []
+    text = b"\n".join(told)
+    asked = (one for one in formats.FORMATS.values() if not one.signs or any(sign in text for sign in one.signs))
+    scores = [(log_format, log_format.recognise(told)) for log_format in asked] if told else []
     return sorted(((f, score) for f, score in scores if score > 0), key=lambda ranked: (-ranked[1], ranked[0].name))
 
 

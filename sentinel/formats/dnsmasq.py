@@ -116,6 +116,7 @@ FORMAT = LogFormat(
     title="dnsmasq and Pi-hole query log",
     reference="https://thekelleys.org.uk/dnsmasq/docs/dnsmasq-man.html",
     recognise=recognise,
+    signs=(b"dnsmasq",),
     parse=parse,
     yields=("dns_query", "dns_answer"),
     tested_with="dnsmasq 2.90 and 2.93",

@@ -50,6 +50,7 @@ class LogFormat:
     """One log format.
 
     recognise: the share, 0.0 to 1.0, of the records (without line ends) that look like this format.
+    signs: bytes of which some stand in any records that it recognises: it is asked about no others. Empty: about all.
     parse: what one record says: no observation for a record that is well formed but tells of no access (a start-up message, a
         header), one, or several. Raises `Malformed` and nothing else, whatever the bytes.
     header_starts: what the records begin with that change how later ones are read; they are needles as well.
@@ -64,6 +65,7 @@ class LogFormat:
     spelling: Spelling = "plain"
     recognise: Recognise
     parse: Parse
+    signs: tuple[bytes, ...] = ()
     yields: tuple[str, ...] = ()
     header_starts: tuple[bytes, ...] = ()
     read_header: Callable[[bytes, tuple[str, ...]], tuple[str, ...]] | None = None

@@ -174,6 +174,7 @@ FORMAT = LogFormat(
         "https://docs.paloaltonetworks.com/pan-os/11-1/pan-os-admin/monitoring/use-syslog-for-monitoring/syslog-field-descriptions"
     ),
     recognise=recognise,
+    signs=tuple(f",{one},".encode() for one in _TYPES.split("|")),
     parse=parse,
     yields=("http_request", "tls_client_hello", "quic_client_hello", "proxy_connect", "flow"),
 )

@@ -187,6 +187,7 @@ FORMATS = (
         spelling="json",
         recognise=recognise_json,
         parse=parse_json,
+        signs=(b"{",),
         yields=("dns_query", "dns_answer"),
         tested_with="PowerDNS Recursor 5.4.9",
     ),

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from sentinel.formats.pattern import Pattern
 from sentinel.observation import Action, host_of, ip_address
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?", re.ASCII)
-_PORT = re.compile(r":(\d{1,5})\Z", re.ASCII)
+_URL = Pattern(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?", re.ASCII)
+_PORT = Pattern(r":(\d{1,5})\Z", re.ASCII)
 _NO_SITE = ("cache_object:", "error:")
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import Clock, LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.proxied import Target, squid_action, squid_server, squid_user, started, target
 from sentinel.formats.template import Column, Part, compiled, unquoted
 from sentinel.formats.times import epoch_time
@@ -110,7 +111,7 @@ _PASSED_OVER = (
 )
 _CODES |= {code: Column(None) for code in _PASSED_OVER if code not in _CODES}
 _TIMES = ("tl", "tg")
-_TOKEN = re.compile(
+_TOKEN = Pattern(
     r"%(?:(?P<percent>%)|(?P<style>[\"'\[#/])?(?P<left>-)?(?P<zero>0)?(?P<width>\d{1,3})?(?:\.\d{1,3})?(?:\{(?P<before>[^}]*)\})?"
     r"(?:http::)?(?P<code>" + "|".join(re.escape(code) for code in sorted((*_CODES, *_TIMES), key=len, reverse=True)) + r")"
     r"(?:\{(?P<behind>[^}]*)\})?)",
@@ -125,7 +126,7 @@ _DIRECTIVES = {
     "A": r"[A-Z][a-z]{5,8}", "p": r"[AP]M", "z": r"[+-]\d\d-?:?\d\d", "Z": r"[A-Z]{1,6}", "%": "%",
 }  # fmt: skip
 _SHORT = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "D": "%m/%d/%y", "R": "%H:%M", "c": "%a %b %e %H:%M:%S %Y"}
-_ODD_ZONE = re.compile(r"([+-]\d\d)-(\d\d)\Z")
+_ODD_ZONE = Pattern(r"([+-]\d\d)-(\d\d)\Z")
 
 COMMON = '%>a %[ui %[un [%tl] "%rm %\'ru HTTP/%rv" %>Hs %<st %Ss:%Sh'
 COMBINED = '%>a %[ui %[un [%tl] "%rm %\'ru HTTP/%rv" %>Hs %<st "%\'{Referer}>h" "%\'{User-Agent}>h" %Ss:%Sh'
@@ -140,7 +141,7 @@ def of_template(template: str, *, name: str | None = None, title: str | None = N
     """
     parts, quoted, clock = _parts(template)
     pattern = compiled(parts)
-    keys = pattern.groupindex.keys()
+    keys = {part.key for part in parts if isinstance(part, Column) and part.key}
     if keys.isdisjoint({"url", "domain", "sni", "host"}):
         raise ValueError("the logformat names no site: %ru, %>rd or %ssl::>sni is needed")
     if keys.isdisjoint({"client", "client_name"}):
@@ -164,12 +165,13 @@ def of_template(template: str, *, name: str | None = None, title: str | None = N
         spelling="zeek",  # it escapes bytes in the same way
         recognise=recognise,
         parse=parse,
+        signs=(max((part for part in parts if isinstance(part, str)), key=len, default="").encode(),),
         yields=("http_request", "proxy_connect"),
         tested_with=tested_with or "Squid 5.7 and 7.7",
     )
 
 
-def _matched(pattern: re.Pattern[str], text: str) -> tuple[re.Match[str], str | None] | None:
+def _matched(pattern: Pattern, text: str) -> tuple[re.Match[str], str | None] | None:
     found = pattern.match(text)
     if found is not None:
         return found, None

@@ -14,21 +14,22 @@ from collections.abc import Sequence
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text, utc_from_epoch
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.proxied import squid_action, squid_server, squid_user, started, target
 from sentinel.observation import Observation, ip_address
 
-_FRONT = re.compile(
+_FRONT = Pattern(
     r"(?P<secs>\d{1,11})\.(?P<ms>\d{3}) +(?P<took>-?\d{1,19}) (?P<client>\S+) (?P<result>[A-Z][A-Z_]+)/(?P<status>\d{3}) "
     r"(?P<size>\d{1,18}) (?P<method>[^\s\"]+) ",
     re.ASCII,
 )
-_PEER = re.compile(
+_PEER = Pattern(
     r"(?:TIMEOUT_)?(?:HIER_[A-Z_]+|NONE|DIRECT|PINNED|ORIGINAL_DST|CARP|STANDBY_POOL|[A-Z_]*(?:PARENT|SIBLING)[A-Z_]*|CLOSEST_DIRECT|NO_DIRECT_FAIL"
     r"|SOURCE_FASTEST|CACHE_DIGEST_HIT)/\S+\Z",
     re.ASCII,
 )
-_URL_REST = re.compile(r"[/?&=]")
-_AFTER = re.compile(r"(?: \d+\.\d+)?(?: \[.*)?\Z", re.ASCII)
+_URL_REST = Pattern(r"[/?&=]")
+_AFTER = Pattern(r"(?: \d+\.\d+)?(?: \[.*)?\Z", re.ASCII)
 
 
 def recognise(records: Sequence[bytes]) -> float:

@@ -21,6 +21,7 @@ from typing import Any
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import Clock, LogFormat, Malformed, Stream, as_text
 from sentinel.formats.mailed import domain_of, mailbox
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.proxied import target, tunnel_action
 from sentinel.formats.times import ISO, read_time
 from sentinel.formats.zeek import number, port, text
@@ -29,8 +30,8 @@ from sentinel.observation import Action, Kind, Observation, host_of, ip_address
 Row = Mapping[str, Any]
 Common = dict[str, Any]
 
-_ISO = re.compile(ISO + r"\Z", re.ASCII)
-_TYPE = re.compile(rb'"event_type": ?"[a-z0-9_]{2,20}"')
+_ISO = Pattern(ISO + r"\Z", re.ASCII)
+_TYPE = Pattern(rb'"event_type": ?"[a-z0-9_]{2,20}"')
 _DNS_PORTS = frozenset({53, 853})
 _LOCAL_NAMES = frozenset({137, 5353, 5355})
 _QUIC_PORTS = frozenset({443, 853, 8443})
@@ -299,6 +300,7 @@ FORMAT = LogFormat(
     reference="https://docs.suricata.io/en/latest/output/eve/eve-json-format.html",
     spelling="json",
     recognise=recognise,
+    signs=(b"{",),
     parse=parse,
     yields=(
         "dns_query",

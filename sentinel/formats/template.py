@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sentinel.formats.pattern import Pattern
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -30,7 +32,7 @@ Part = str | Column
 _END = r"[ \r]{0,8}\Z"
 
 
-def compiled(parts: Sequence[Part]) -> re.Pattern[str]:
+def compiled(parts: Sequence[Part]) -> Pattern:
     """Return the pattern of a line that is made of literals and columns, one group for each key.
 
     A key that comes a second time is passed over.
@@ -50,7 +52,7 @@ def compiled(parts: Sequence[Part]) -> re.Pattern[str]:
         else:
             known.add(part.key)
             pattern += f"(?P<{part.key}>{shape})"
-    return re.compile(pattern + _END, re.ASCII | re.DOTALL)
+    return Pattern(pattern + _END, re.ASCII | re.DOTALL)
 
 
 def _until(rest: Sequence[Part], unit: str) -> str:
@@ -79,7 +81,7 @@ def unquoted(text: str) -> str:
     return _ESCAPE.sub(_plain, text) if "\\" in text else text
 
 
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_ESCAPE = Pattern(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "v": "\v"}
 
 

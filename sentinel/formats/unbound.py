@@ -166,6 +166,7 @@ FORMAT = LogFormat(
     title="Unbound query and reply log",
     reference="https://unbound.docs.nlnetlabs.nl/en/latest/manpages/unbound.conf.html",
     recognise=recognise,
+    signs=(b"unbound",),
     parse=parse,
     yields=("dns_query", "dns_answer"),
     tested_with="Unbound 1.17.1 and 1.26.2",

@@ -17,20 +17,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.proxied import started, target, tunnel_action
 from sentinel.formats.times import epoch_time
 from sentinel.observation import Action, Observation, host_of
 
 _REFERENCE = "https://www.w3.org/TR/WD-logfile.html"
 
-_VALUE = re.compile(r'"((?:[^"]|"")*+)"(?= |\Z)|([^ ]*+)')
-_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\([A-Za-z0-9_-]+\))?\Z", re.ASCII)
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?", re.ASCII)
-_CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:\.\d{1,6})?\Z", re.ASCII)
-_EPOCH = re.compile(r"\d{9,11}(?:\.\d{1,9})?\Z", re.ASCII)
-_BRACKETS = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d) (GMT|[+-]\d{4})\]\Z", re.ASCII)
-_DIGITS = re.compile(r"\d{1,18}\Z", re.ASCII)
-_TAKEN = re.compile(r"(\d{1,12})(\.\d{1,6})?\Z", re.ASCII)
+_VALUE = Pattern(r'"((?:[^"]|"")*+)"(?= |\Z)|([^ ]*+)')
+_FIELD = Pattern(r"[A-Za-z][A-Za-z0-9_-]*(?:\([A-Za-z0-9_-]+\))?\Z", re.ASCII)
+_DATE = Pattern(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d))?", re.ASCII)
+_CLOCK = Pattern(r"\d\d:\d\d:\d\d(?:\.\d{1,6})?\Z", re.ASCII)
+_EPOCH = Pattern(r"\d{9,11}(?:\.\d{1,9})?\Z", re.ASCII)
+_BRACKETS = Pattern(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d) (GMT|[+-]\d{4})\]\Z", re.ASCII)
+_DIGITS = Pattern(r"\d{1,18}\Z", re.ASCII)
+_TAKEN = Pattern(r"(\d{1,12})(\.\d{1,6})?\Z", re.ASCII)
 
 _TIMES = frozenset({"time", "gmttime", "localtime", "x-timestamp-unix", "timestamp", "x-timestamp"})
 _HOSTS = ("cs-host", "r-host", "cs(host)", "x-cs-url", "cs-url", "c-uri", "cs-uri", "cs-uri-stem")

@@ -174,6 +174,7 @@ FORMAT = LogFormat(
     reference="https://learn.microsoft.com/previous-versions/windows/it-pro/windows-server-2008-R2-and-2008/cc759581(v=ws.10)",
     spelling="labels",
     recognise=recognise,
+    signs=(b"Snd", b"Rcv"),
     parse=parse,
     yields=("dns_query", "dns_answer"),
 )

@@ -78,6 +78,7 @@ FORMAT = LogFormat(
     reference="https://docs.zeek.org/en/master/log-formats.html",
     spelling="json",
     recognise=recognise,
+    signs=(b"{",),
     parse=parse,
     yields=YIELDS,
 )

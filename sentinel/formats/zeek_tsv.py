@@ -182,6 +182,7 @@ FORMAT = LogFormat(
     reference=REFERENCE,
     spelling="zeek",
     recognise=recognise,
+    signs=(b"\t",),
     parse=parse,
     yields=YIELDS,
     header_starts=_STARTS,

@@ -6,6 +6,7 @@ import dataclasses
 
 from sentinel import formats
 from sentinel.formats.detect import candidates, detect
+from sentinel.formats.format import cleaned
 from tests.formats.samples import DATA, records
 
 BIND = [line for line in records(DATA / "bind_query" / "bind-9.20-time-cat-sev.log") if line]
@@ -42,3 +43,15 @@ def test_two_formats_that_claim_the_same_lines_leave_it_untold(monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "twin", twin)
     assert detect(SQUID) == []
     assert names(candidates(SQUID)) == ["squid-native", "twin"]
+
+
+def test_whatever_a_format_recognises_has_one_of_its_signs():
+    """A format that is not asked for want of a sign must have nothing to say: else its logs would be *not understood*."""
+    files = [path for path in DATA.rglob("*") if path.is_file() and path.suffix not in (".md", ".jsonl")]
+    assert len(files) > 100
+    for path in files:
+        told = [record for record in map(cleaned, records(path)) if record.strip()][:200]
+        text = b"\n".join(told)
+        for log_format in formats.FORMATS.values():
+            if log_format.signs and not any(sign in text for sign in log_format.signs):
+                assert not told or log_format.recognise(told) == 0, (path, log_format.name)

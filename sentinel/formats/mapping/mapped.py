@@ -18,6 +18,7 @@ from sentinel.formats.format import Malformed, Stream
 from sentinel.formats.mapping import shapes
 from sentinel.formats.mapping.shapes import Reader, Row
 from sentinel.formats.mapping.times import read as read_moment
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import read_time
 from sentinel.observation import Action, Observation, host_of, ip_address
 from sentinel.packets.dns import TYPES
@@ -67,13 +68,13 @@ IDENTITY = frozenset({"client", "user", "claimed_user", "device"})
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 NONE = ("", "-")
 
-_ABSOLUTE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.ASCII)
-_BARE = re.compile(r"((?:[^/?#@\s]*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)(?=[/?#]|\Z)([^?#]*)(?:\?([^#]*))?", re.ASCII)
-_PORT = re.compile(r":(\d{1,5})\Z", re.ASCII)
-_ADDRESS_PORT = re.compile(r"\[?([0-9A-Fa-f:.%\w]+?)\]?:(\d{1,5})\Z", re.ASCII)
-_DIGITS = re.compile(r"(\d{1,18})(?:\.0+)?\Z", re.ASCII)
-_SECONDS = re.compile(r"\d{1,15}(?:\.\d{1,12})?\Z", re.ASCII)
-_TYPE = re.compile(r"(\d{1,5})(?: ?\(([A-Za-z0-9]+)\))?\Z", re.ASCII)
+_ABSOLUTE = Pattern(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.ASCII)
+_BARE = Pattern(r"((?:[^/?#@\s]*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)(?=[/?#]|\Z)([^?#]*)(?:\?([^#]*))?", re.ASCII)
+_PORT = Pattern(r":(\d{1,5})\Z", re.ASCII)
+_ADDRESS_PORT = Pattern(r"\[?([0-9A-Fa-f:.%\w]+?)\]?:(\d{1,5})\Z", re.ASCII)
+_DIGITS = Pattern(r"(\d{1,18})(?:\.0+)?\Z", re.ASCII)
+_SECONDS = Pattern(r"\d{1,15}(?:\.\d{1,12})?\Z", re.ASCII)
+_TYPE = Pattern(r"(\d{1,5})(?: ?\(([A-Za-z0-9]+)\))?\Z", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80, "ssl": 443, "tunnel": 443}
 _HAVE_CNAMES = frozenset({"A", "AAAA", "CNAME", "HTTPS", "SVCB", "ANY", None})
 _LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})

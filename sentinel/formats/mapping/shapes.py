@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from sentinel.formats.envelope import Envelope, peel
 from sentinel.formats.format import Malformed, as_text
+from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, MONTH_FIRST
 
 Shape = Literal["json", "csv", "pairs", "cef", "leef"]
@@ -26,18 +27,16 @@ CACHED = 16 * 1024
 """Bytes of the largest record that is kept taken apart: many mappings look at each of the records that decide a format."""
 
 _BEFORE_JSON = 512
-_KEY = re.compile(r"(?<!\S)[A-Za-z_][\w.\-]{0,63}=", re.ASCII)
-_CEF_KEY = re.compile(r"(?<!\S)[A-Za-z0-9_.\-\[\]]{1,64}=", re.ASCII)
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_QUOTED_PAIR = re.compile(r'(?<![^\s;\[|])([A-Za-z_][\w.\-]{0,63})[=:]"((?:[^"\\]|\\.)*)"', re.ASCII | re.DOTALL)
-_ESCAPED = re.compile(r"\\([\\=|,\"\]nr])")
-_CEF = re.compile(r"(?:CEF: ?|(?<!\S)(?=\d\|))\d{1,2}(?:\.\d)?\|")
-_LEEF = re.compile(r"(?:LEEF: ?)(?P<version>[12](?:\.\d)?)\|")
-_DELIMITER = re.compile(r"(?P<text>[^\w\s]|\t|0?x[0-9A-Fa-f]{2,4}|)\|", re.ASCII)
-_PRIORITY = re.compile(r"\A<\d{1,3}>")
-_BARE_HEADER = re.compile(
-    rf"(?:<\d{{1,3}}> ?)?(?P<time>{MONTH_FIRST}|{ISO})(?: (?P<host>[\w.:-]+)(?= [^\s|]))?(?=\s)", re.ASCII
-)
+_KEY = Pattern(r"(?<!\S)[A-Za-z_][\w.\-]{0,63}=", re.ASCII)
+_CEF_KEY = Pattern(r"(?<!\S)[A-Za-z0-9_.\-\[\]]{1,64}=", re.ASCII)
+_QUOTED = Pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_QUOTED_PAIR = Pattern(r'(?<![^\s;\[|])([A-Za-z_][\w.\-]{0,63})[=:]"((?:[^"\\]|\\.)*)"', re.ASCII | re.DOTALL)
+_ESCAPED = Pattern(r"\\([\\=|,\"\]nr])")
+_CEF = Pattern(r"(?:CEF: ?|(?<!\S)(?=\d\|))\d{1,2}(?:\.\d)?\|")
+_LEEF = Pattern(r"(?:LEEF: ?)(?P<version>[12](?:\.\d)?)\|")
+_DELIMITER = Pattern(r"(?P<text>[^\w\s]|\t|0?x[0-9A-Fa-f]{2,4}|)\|", re.ASCII)
+_PRIORITY = Pattern(r"\A<\d{1,3}>")
+_BARE_HEADER = Pattern(rf"(?:<\d{{1,3}}> ?)?(?P<time>{MONTH_FIRST}|{ISO})(?: (?P<host>[\w.:-]+)(?= [^\s|]))?(?=\s)", re.ASCII)
 _HEADER = ("deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId", "name", "severity")
 _WRAPPERS = ("message", "log", "event.original", "_raw", "MESSAGE", "line")
 _NEWLINES = {"n": "\n", "r": "\r"}
@@ -171,7 +170,7 @@ def _unwrapped(found: dict[str, Any]) -> dict[str, Any]:
 # --- key=value ----------------------------------------------------------------------------------------------------------
 
 
-def pairs(text: str, key: re.Pattern[str] = _KEY) -> Iterator[tuple[str, str]]:
+def pairs(text: str, key: Pattern = _KEY) -> Iterator[tuple[str, str]]:
     """Yield keys and values, which blanks part; a value without quotes ends where the next key begins.
 
     What stands before the first key is `lead`.
@@ -218,7 +217,7 @@ def unescaped(value: str) -> str:
     r"""Undo `\=`, `\|`, `\"`, `\]`, `\\`, `\n` and `\r`; other backslashes are the value's own."""
     if "\\" not in value:
         return value
-    return _ESCAPED.sub(lambda found: _NEWLINES.get(found[1], found[1]), value)
+    return str(_ESCAPED.sub(lambda found: _NEWLINES.get(found[1], found[1]), value))
 
 
 def keyed(found: Iterator[tuple[str, str]], envelope: Envelope, header: Mapping[str, str] | None = None) -> Row:
@@ -235,7 +234,7 @@ def keyed(found: Iterator[tuple[str, str]], envelope: Envelope, header: Mapping[
     return Row(values, envelope, more)
 
 
-def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: re.Pattern[str] | None) -> Sequence[Row]:
+def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: Pattern | None) -> Sequence[Row]:
     """Take apart a line of `key=value`.
 
     Raises:
@@ -255,9 +254,9 @@ def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: re.Patte
     return (row,)
 
 
-def keys_pattern(keys: Sequence[str]) -> re.Pattern[str]:
+def keys_pattern(keys: Sequence[str]) -> Pattern:
     """Return what finds these keys only: values that are not quoted may hold other words with an equals sign."""
-    return re.compile(rf"(?<!\S)(?:{'|'.join(re.escape(key) for key in sorted(keys, key=len, reverse=True))})=")
+    return Pattern(rf"(?<!\S)(?:{'|'.join(re.escape(key) for key in sorted(keys, key=len, reverse=True))})=")
 
 
 # --- CEF and LEEF -------------------------------------------------------------------------------------------------------

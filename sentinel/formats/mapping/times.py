@@ -12,14 +12,15 @@ from functools import lru_cache
 
 from sentinel.formats.clock import zone_of
 from sentinel.formats.format import Clock, Malformed, utc_from_epoch
+from sentinel.formats.pattern import Pattern
 
-_NUMBER = re.compile(r"(\d{9,20})(?:\.(\d{1,9})\d*)?\Z", re.ASCII)
-_ISO = re.compile(
+_NUMBER = Pattern(r"(\d{9,20})(?:\.(\d{1,9})\d*)?\Z", re.ASCII)
+_ISO = Pattern(
     r"(?P<date>\d{4}[-/]\d\d[-/]\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,9}))?"
     r" ?(?P<zone>[A-Za-z]{1,5}|[+-]\d\d:?\d\d)?\Z",
     re.ASCII,
 )
-_NAMED = re.compile(
+_NAMED = Pattern(
     r"(?:[A-Z][a-z]{2},? )?"
     r"(?:(?P<month>[A-Z][a-z]{2,8}) {1,2}(?P<day>\d{1,2})|(?P<day2>\d{1,2})[ /-](?P<month2>[A-Z][a-z]{2,8}))"
     r"(?:,?[ /-](?P<year>\d{4}))?[ :](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,9}))?(?: (?P<year2>\d{4}))?"
@@ -44,8 +45,8 @@ _ZONES = {
     "PST": -8,
     "PDT": -7,
 }
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)\Z", re.ASCII)
-_LONG_FRACTION = re.compile(r"(\.\d{6})\d+")
+_OFFSET = Pattern(r"([+-])(\d\d):?(\d\d)\Z", re.ASCII)
+_LONG_FRACTION = Pattern(r"(\.\d{6})\d+")
 _FROM_1601 = 11_644_473_600
 """Seconds from 1 January 1601, where Windows and Chrome begin to count, to 1970."""
 
