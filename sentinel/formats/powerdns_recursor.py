@@ -29,7 +29,7 @@ _PROGRAMS = frozenset({"pdns_recursor", "pdns-recursor"})
 _FILE = Pattern(rf"(?P<time>{MONTH_FIRST}) (?=msg=\"|\d+ \[|\d+ question answered from packet cache)", re.ASCII)
 _START_UP = Pattern(rf"{MONTH_FIRST} (?!\S+ [^\s:\[\]]+(?:\[\d+\])?: )", re.ASCII)
 """Other messages: a time, and then not the host and program of a syslog line."""
-_PAIR = Pattern(r'([A-Za-z][\w-]*)="((?:[^"\\]|\\.)*)"', re.ASCII)
+_PAIR = Pattern(r'(?<![\w-])([A-Za-z][\w-]{0,40})="((?>(?:[^"\\]|\\.)*))"', re.ASCII)
 _ESCAPED = Pattern(r"\\(.)")
 _PROSE = Pattern(
     r"(?:\d+ \[\d+/\d+\] |\d+ )(?:(?:TCP )?question for '(?P<name>.+)\|(?P<type>[A-Z][A-Z0-9-]*)' from (?P<remote>\S+)|"

@@ -21,7 +21,7 @@ ESCAPES = {
 
 
 def _rare_end(name: str) -> str:
-    """Return *name* without what most names end in: Hyperscan looks for the ends of its literals, and ".com" is in every line."""
+    """Return *name* without what most names end in: Hyperscan looks for the ends of literals, and ".com" is in every line."""
     rest, _dot, last = name.rpartition(".")
     return f"{rest}.{last[:2]}"
 

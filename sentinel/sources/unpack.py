@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
-
-from backports import zstd
-from isal import isal_zlib
 
 from sentinel.sources.records import CHUNK
 
@@ -59,18 +53,34 @@ def chunks(file: Readable, kind: str) -> Iterator[bytes]:
         raise Damaged(f"{kind}: {error}") from error
 
 
-def _decompressor(kind: str) -> Any:
+def _decompressor(kind: str) -> tuple[Callable[[], Any], Any]:
+    """Return what makes a decompressor, and what it raises. Each library is loaded where a stream needs it."""
     if kind == "gz":
-        return isal_zlib.decompressobj(wbits=31)
+        import zlib
+
+        from isal import isal_zlib
+
+        return lambda: isal_zlib.decompressobj(wbits=31), (isal_zlib.error, zlib.error)
     if kind == "zst":
-        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    return lzma.LZMADecompressor() if kind == "xz" else bz2.BZ2Decompressor()
+        from backports import zstd
+
+        options: Any = {zstd.DecompressionParameter.window_log_max: 27}
+        return lambda: zstd.ZstdDecompressor(options=options), (zstd.ZstdError,)
+    if kind == "xz":
+        import lzma
+
+        return lzma.LZMADecompressor, (lzma.LZMAError,)
+    import bz2
+
+    return bz2.BZ2Decompressor, ()
 
 
 def _members(file: Readable, kind: str) -> Iterator[bytes]:
     """Yield the content of gz, zst, xz or bz2 members that follow each other, as rotation by appending makes them."""
     waiting = b""
     first = True
+    decompressor, errors = _decompressor(kind)
+    errors += (OSError, EOFError)
     while True:
         waiting = waiting or file.read(COMPRESSED)
         if not waiting:
@@ -78,17 +88,10 @@ def _members(file: Readable, kind: str) -> Iterator[bytes]:
         if not first and not waiting.strip(b"\x00"):  # tapes and block devices pad with zeros
             waiting = b""
             continue
-        engine = _decompressor(kind)
+        engine = decompressor()
         try:
             yield from _one(engine, file, waiting, kind)
-        except (  # type: ignore[misc]  # isal has no types
-            isal_zlib.error,
-            zlib.error,
-            lzma.LZMAError,
-            zstd.ZstdError,
-            OSError,
-            EOFError,
-        ) as error:
+        except errors as error:
             raise Damaged(f"{kind}: {error}") from error
         waiting, first = engine.unused_data, False
 
