@@ -153,7 +153,7 @@ class Daemon:
 
     def _start_sinks(self, round_: _Round, store: Store) -> None:
         for sink in round_.loaded.settings.sinks:
-            drain = Drain(sink, store)
+            drain = Drain(sink, store, self._route)
             round_.start(drain.run, round_.stop, round_.wake, name=f"sink {sink.name}")
 
     def _start_sources(self, round_: _Round, store: Store) -> None:

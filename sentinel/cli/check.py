@@ -16,6 +16,8 @@ from sentinel.cli import shared
 def check(config: Path, connect: bool) -> None:
     """Try configuration, rules, sources and sinks; start nothing, change nothing. Exit status 78 when something is wrong."""
     from sentinel.config.checking import problems_in, refused_by_sinks
+    from sentinel.config.literals import literal_secrets
+    from sentinel.config.loading import load
 
     problems = problems_in(config)
     if connect:
@@ -25,4 +27,6 @@ def check(config: Path, connect: bool) -> None:
     if problems:
         click.echo(f"sentinel: {len(problems)} thing{'s' * (len(problems) != 1)} to mend", err=True)
         sys.exit(shared.EX_CONFIG)
+    for warning in literal_secrets(load(config).settings, config):
+        click.echo(f"warning: {warning}", err=True)
     click.echo("configuration, rules, sources and sinks are in order")

@@ -50,7 +50,8 @@ def load(path: Path) -> Loaded:
     if found.problems:
         mapping.register(before, "settings")  # a reload that fails keeps what was good
         raise Problems(found.problems)
-    assert found.settings and found.catalog and found.policy
+    assert found.catalog is not None
+    assert found.policy is not None
     return Loaded(found.settings, found.lines, found.catalog, found.policy)
 
 

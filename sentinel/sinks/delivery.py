@@ -11,18 +11,20 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from sentinel.activity.records import Alert
+from sentinel.activity.sessions import digest
 from sentinel.schemas.fit import fitted
 from sentinel.schemas.text import SYSLOG
 from sentinel.sinks import KINDS
 from sentinel.sinks.kind import SinkSettings
 from sentinel.sinks.outcome import Delivered, Document, Health, Outcome, Outgoing, Rejected, Retry, Sink
+from sentinel.store.step import Step
 from sentinel.terms import Severity, Stage
 
 if TYPE_CHECKING:  # the store knows outcomes, which lie in this package, and takes long to import
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 BASE_SECS = 1.0
 CAP_SECS = 300.0
+
+WATCH_SECS = 5.0
+"""How often a sink's backlog is looked at."""
 
 LOOK_SECS = 0.5
 """How often the outbox is looked at when nobody says that something is there."""
@@ -105,9 +110,14 @@ def _waiting(sinks: Sequence[SinkSettings], store: Store) -> int:
 class Drain:
     """Delivers what waits for one sink."""
 
-    def __init__(self, settings: SinkSettings, store: Store) -> None:
-        """Open nothing yet."""
+    def __init__(
+        self, settings: SinkSettings, store: Store, route: Callable[[Alert], Sequence[str]] = lambda _alert: ()
+    ) -> None:
+        """Open nothing yet. *route*: which sinks an alert goes to, for those that tell of this one's backlog."""
         self._name = settings.name
+        self._settings = settings
+        self._route = route
+        self._looked, self._told = time.monotonic(), False
         kind = KINDS[_type(settings)]
         self._batch, self._pace = kind.batch, kind.pace_secs
         self._store = store
@@ -123,9 +133,10 @@ class Drain:
         """
         try:
             while not stop.is_set():
+                self._look_at_backlog()
                 quiet = self._quiet_until - time.monotonic()
                 if quiet > 0:
-                    stop.wait(quiet)
+                    stop.wait(min(quiet, WATCH_SECS))
                 elif not self._step(stop) and wake.wait(LOOK_SECS):
                     wake.clear()
         finally:
@@ -180,6 +191,48 @@ class Drain:
     def _pause(self, secs: float) -> None:
         self._quiet_until = time.monotonic() + secs
         self._failures += 1
+
+    def _look_at_backlog(self) -> None:
+        """Say when too much waits or has waited too long, and keep it within its limit."""
+        if time.monotonic() - self._looked < WATCH_SECS:
+            return
+        self._looked = time.monotonic()
+        try:
+            self._bound_backlog(self._store.backlog(self._name), datetime.now(UTC))
+        except Exception:  # a store that is busy is asked again
+            log.exception("backlog not looked at", sink=self._name)
+
+    def _bound_backlog(self, waiting: int, now: datetime) -> None:
+        settings = self._settings
+        if waiting > settings.backlog_limit:
+            reason = f"given up: more than {settings.backlog_limit} alerts waited for this sink"
+            given_up, forgotten = self._store.bound(self._name, settings.backlog_limit, reason)
+            log.error("backlog over its limit", sink=self._name, given_up=given_up, forgotten=forgotten)
+            self._raise_backlog(f"limit {now:%Y-%m-%dT%H}", waiting, f"{given_up} were given up; see `sentinel sinks dead`")
+        patience = timedelta(minutes=settings.backlog_minutes)
+        late = waiting > 0 and self._failing_since is not None and now - self._failing_since >= patience
+        if waiting >= settings.backlog_alert or late:
+            first = None if self._told else self._store.first_waiting(self._name)
+            if first is not None:
+                self._told = True
+                self._raise_backlog(first.id, waiting, f"the oldest since {first.created:%Y-%m-%d %H:%M:%S} UTC")
+        elif waiting < settings.backlog_alert / 2:
+            self._told = False
+
+    def _raise_backlog(self, mark: str, waiting: int, more: str) -> None:
+        """Raise an alert about this sink's backlog. The same one again, after a restart, has the same id."""
+        alert = Alert(
+            id="al_" + digest("sink-backlog", self._name, mark),
+            kind="sink-backlog",
+            created=datetime.now(UTC),
+            severity=Severity.HIGH,
+            session=None,
+            text=f"{waiting:,} alerts wait for the sink {self._name!r}: {more}",
+        )
+        routed = self._route(alert)
+        others = [name for name in routed if name != self._name] or routed  # nobody else: it hears of it when it is back
+        self._store.commit(Step(alerts=[alert], sinks={alert.id: list(others)}))
+        log.error("alerts wait", sink=self._name, waiting=waiting, alert=alert.id, told=list(others))
 
 
 class _Attempts:

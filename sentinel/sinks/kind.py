@@ -43,6 +43,9 @@ class SinkSettings(BaseModel):
     backlog_alert: int = Field(
         1000, ge=1, description="When so many alerts wait, a `sink-backlog` alert goes to all other sinks."
     )
+    backlog_minutes: float = Field(
+        15, gt=0, description="It goes as well when nothing was delivered for so long while something waits."
+    )
     backlog_limit: int = Field(
         200_000,
         ge=1,

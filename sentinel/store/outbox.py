@@ -55,6 +55,16 @@ def pending(connection: Connection, sink: str | None) -> int:
     return connection.scalar(query if sink is None else query.where(outbox.c.sink == sink)) or 0
 
 
+def tally(connection: Connection) -> dict[str, tuple[int, int, int]]:
+    """Return how many alerts wait for each sink, are dead letters of it, and were delivered to it."""
+    query = select(outbox.c.sink, outbox.c.state, func.count().label("number")).group_by(outbox.c.sink, outbox.c.state)
+    found = {(row.sink, row.state): row.number for row in connection.execute(query)}
+    return {
+        sink: (found.get((sink, "pending"), 0), found.get((sink, "dead"), 0), found.get((sink, "delivered"), 0))
+        for sink, _state in found
+    }
+
+
 def settle(connection: Connection, sink: str, results: Sequence[Result], now: datetime) -> None:
     """Write down what became of entries. Those that are not pending stay as they are."""
     rows = [{"b_alert": alert, "b_sink": sink, **_settled(outcome, next_at, now)} for alert, outcome, next_at in results]

@@ -257,6 +257,11 @@ class Store:
         with self._reader() as connection:
             return outbox.health_of_all(connection)
 
+    def tally(self) -> dict[str, tuple[int, int, int]]:
+        """Return for each sink how many alerts wait, are dead letters, and were delivered."""
+        with self._reader() as connection:
+            return outbox.tally(connection)
+
     def first_waiting(self, sink: str) -> Alert | None:
         """Return the oldest alert that waits for *sink*."""
         with self._reader() as connection:
