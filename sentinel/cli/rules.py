@@ -72,3 +72,26 @@ def test(rules: tuple[Path, ...]) -> None:
     click.echo(f"{len(files)} services, {report.cases} cases, {report.negative} of them negative, {failed} failed")
     if report.failures:
         sys.exit(1)
+
+
+@rules.command()
+@click.argument("name_or_url")
+@shared.rules
+def explain(name_or_url: str, rules: tuple[Path, ...]) -> None:
+    """Say which indicators match a host name or a URL ("POST https://…"), which nearly do, and why."""
+    from sentinel.signatures.explain import explain as explained
+    from sentinel.signatures.file import Case
+    from sentinel.signatures.selftest import observed
+
+    case = Case(url=name_or_url) if "://" in name_or_url else Case(sni=name_or_url)
+    try:
+        found = explained(load_rules(rules), observed(case))
+    except ValueError as error:
+        raise click.BadParameter(f"{name_or_url!r} is no URL: {error}") from error
+    for match in found.matches:
+        said = f"{match.service.id}: {defang(match.indicator)} proves {match.stage.word} ({match.basis.value})"
+        click.echo(f"matches {said}")
+    for near in found.near:
+        click.echo(f"nearly  {near.service}: {defang(near.indicator)}: {near.why}")
+    if not found.matches:
+        click.echo("nothing matches", err=True)
