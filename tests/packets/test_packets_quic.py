@@ -84,7 +84,7 @@ def test_after_a_retry_the_hello_is_read_with_the_keys_of_the_new_id():
 
 
 def test_the_hello_that_a_retry_has_sent_again_is_told_once():
-    """It is one access, and would count as two, also where the client makes another hello of it. Another name is another one."""
+    """It is one access, and would count as two, also where the client makes another hello of it. Another name is another."""
     message, other = hello(), hello(b"clearview.ai")
     anew = message[:6] + bytes(range(32)) + message[38:]
     first = initial(crypto(message, 0, len(message)))
