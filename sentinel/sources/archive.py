@@ -6,13 +6,9 @@ import codecs
 import contextlib
 import hashlib
 import io
-import lzma
 import os
 import stat
 import sys
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +16,6 @@ from typing import Any, BinaryIO
 
 from sentinel.sources.batch import Batch, Input, Loss
 from sentinel.sources.records import CHUNK, HEAD, LONGEST, Cutter, digest_of, fingerprint
-from sentinel.sources.salvage import members
 from sentinel.sources.unpack import Damaged, Readable, chunks, kind_of
 
 DEPTH = 3
@@ -207,6 +202,8 @@ class Archive:
         yield Batch(source, memoryview(tail), offset, {"offset": offset + len(tail)}, _now(), ends=True, losses=losses)
 
     def _tar(self, file: Readable, path: str, depth: int) -> Iterator[Batch]:
+        import tarfile  # these load slowly, and most logs are in no archive
+
         damage = None
         try:
             counted = _Length(file)
@@ -226,6 +223,8 @@ class Archive:
             yield self._nothing(self._input(path, b"", None), f"damaged: {damage}")
 
     def _zip(self, where: Any, modified: datetime | None, path: str | None = None, depth: int = DEPTH) -> Iterator[Batch]:
+        import zipfile
+
         name = path or self.path
         try:
             with zipfile.ZipFile(where) as archive:
@@ -247,6 +246,8 @@ class Archive:
 
     def _salvaged(self, where: Any, name: str, modified: datetime | None, depth: int) -> Iterator[Batch]:
         """Read the members of a zip that has no table of contents any more."""
+        from sentinel.sources.salvage import members
+
         with open(where, "rb") if isinstance(where, Path) else where as file:
             for member, content in members(file):
                 if not member.name.endswith("/"):
@@ -366,6 +367,11 @@ class Chunked:
 
 def _guarded(file: Readable) -> Iterator[bytes]:
     """Yield the content of a member of an archive; its damage is `Damaged` as everywhere."""
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
     try:
         while piece := file.read(SMALL):
             yield piece
