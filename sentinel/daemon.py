@@ -176,7 +176,7 @@ class Daemon:
             return _Source(interface.path, interface)
         patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
         if isinstance(settings, CaptureSource):
-            return _Source(patterns[0], FollowCapture(patterns[0], ports))
+            return _Source(patterns[0], FollowCapture(patterns[0], ports, lambda seen: self._ruling.wants(seen)))
         follow = Follow(
             patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.format, zone=settings.timezone
         )

@@ -76,6 +76,10 @@ class Ruling:
         facts = {s.id: ServiceFacts(s.name, s.category, Severity.of(s.severity)) for s in full.services.values()}
         return cls(full, policy, Matcher(full), facts)
 
+    def wants(self, seen: Observation) -> bool:
+        """Return whether *seen* becomes a finding; what only blinds us does not."""
+        return any(match.service.category != "visibility" for match in self.matcher.match(seen))
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -165,8 +169,10 @@ class Extractor:
             frame, nth = one.frame, nth + 1 if one.frame == frame else 0
             coverage.saw(one.observation.time)
             for match in self._hits(coverage, one.observation):
-                origin = Origin(path=coverage.path, frame=one.frame)
-                identity = f"{one.observation.time.isoformat()}|{one.frame}|{nth}"
+                origin = Origin(path=one.path or coverage.path, frame=one.frame)
+                # What a connection is told beside depends on how the capture comes in; its time tells it apart.
+                place = 0 if one.observation.kind == "flow" else nth
+                identity = f"{one.observation.time.isoformat()}|{one.frame}|{place}"
                 matched.append(self._finding(match, one.observation, one.packet, origin, identity, PACKETS, arrived))
         return matched
 

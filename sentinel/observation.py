@@ -85,6 +85,7 @@ class Observation:
     claimed_user: str | None = None
     device: str | None = None  # the client's host name
     name: str | None = None  # the host asked for
+    name_inferred: bool = False  # the record does not say the name: the client had resolved it to the server's address
     names: tuple[str, ...] = ()  # further hosts the record ties to this access: CNAMEs, an SNI that differs from Host
     query_type: str | None = None
     answers: tuple[str, ...] = ()  # addresses and CNAMEs in the answer
@@ -96,7 +97,10 @@ class Observation:
     user_agent: str | None = None
     bytes_up: int | None = None  # client to server
     bytes_down: int | None = None
+    packets_up: int | None = None
+    packets_down: int | None = None
     duration: float | None = None  # seconds
+    bursts: tuple[tuple[float, int], ...] = ()  # seconds after `time`, and bytes that the client sent without a pause
     action: Action | None = None
     ech: bool = False  # the hello offers Encrypted Client Hello (not GREASE), so `name` may be an outer name
     flow: str | None = None  # what joins records of one access: Zeek's uid, a resolver's serial

@@ -115,10 +115,10 @@ def test_a_followed_capture_is_not_told_twice_after_a_restart(tmp_path):
     config = configured(tmp_path, {"type": "capture", "path": str(tmp_path / "gateway.pcap")})
     for _ in range(2):
         with running(config):
-            until(lambda: len(kept(tmp_path)[1]) == 3)
+            until(lambda: len(kept(tmp_path)[1]) == 5)
             time.sleep(0.5)
     (session,) = kept(tmp_path)[0]
-    assert session.findings == 3
+    assert session.findings == 5
 
 
 def test_a_reload_takes_new_rules_and_policy(tmp_path):

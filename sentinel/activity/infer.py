@@ -40,6 +40,8 @@ def _lowered(finding: Finding) -> Finding:
 def _raised(finding: Finding, service: Service) -> Finding:
     shape = service.activity
     sent = finding.observation.bytes_up
+    if finding.observation.bursts:  # many small requests over an hour are no photo
+        sent = max(size for _after, size in finding.observation.bursts)
     if shape is None or shape.upload_bytes is None or sent is None or not finding.reached or finding.stage >= Stage.UPLOAD:
         return finding
     at_host = finding.name == shape.host or finding.name.endswith("." + shape.host)

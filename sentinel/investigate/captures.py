@@ -9,6 +9,7 @@ from sentinel.coverage import Coverage
 from sentinel.extract import Extractor
 from sentinel.investigate.piece import Piece
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_book import FlowBook
 from sentinel.packets.seen import Seen
 from sentinel.sources.archive import files, size_of
 from sentinel.sources.capture import CaptureReader, in_order
@@ -20,9 +21,11 @@ BYTES_A_PIECE = 64 * 1024 * 1024
 def read_captures(paths: Sequence[str], extractor: Extractor, *, hashed_up_to: int | None) -> Iterator[Piece]:
     """Read captures in the order of their first packets with one decoder: a hello may begin in one file and end in the next."""
     decoder = Decoder()
+    book = FlowBook(decoder.resolved, extractor.ruling.wants)
     ordered = in_order(files(paths))
     for path in ordered:
-        reader = CaptureReader(path, decoder, digest=hashed_up_to is None or size_of(path) <= hashed_up_to)
+        digest = hashed_up_to is None or size_of(path) <= hashed_up_to
+        reader = CaptureReader(path, decoder, digest=digest, book=book)
         coverage = Coverage(path=path, format="capture", sure=1.0, sampled=False)
         waiting: list[Seen] = []
         told = 0
@@ -38,7 +41,7 @@ def read_captures(paths: Sequence[str], extractor: Extractor, *, hashed_up_to: i
             coverage.complete = False
             coverage.note(f"cannot be read: {error.strerror}")
         if path == ordered[-1]:
-            waiting += decoder.finish()
+            waiting += [*decoder.finish(), *book.finish()]
         matched = extractor.take_packets(coverage, waiting, _now())
         _account(coverage, reader, decoder)
         yield Piece(coverage, matched, reader.stored_read - told, ends=True)

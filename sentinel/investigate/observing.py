@@ -15,6 +15,7 @@ from sentinel.formats.format import Malformed
 from sentinel.formats.reader import Reader
 from sentinel.observation import Observation
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_book import FlowBook
 from sentinel.sources.archive import Archive, files
 from sentinel.sources.batch import Input
 from sentinel.sources.capture import CaptureReader, in_order, looks_like_capture
@@ -33,14 +34,15 @@ def observe_all(
         if path not in captures:
             yield from _of_log(path, log_format, zone, tell)
     decoder = Decoder()
+    book = FlowBook(decoder.resolved, lambda _seen: True)
     ordered = in_order(captures)
     for path in ordered:
-        reader = CaptureReader(path, decoder)
+        reader = CaptureReader(path, decoder, book=book)
         for seen in reader.seen():
             for one in seen:
-                yield one.observation, Origin(path=path, frame=one.frame)
-        for one in decoder.finish() if path == ordered[-1] else ():
-            yield one.observation, Origin(path=path, frame=one.frame)
+                yield one.observation, Origin(path=one.path or path, frame=one.frame)
+        for one in (*decoder.finish(), *book.finish()) if path == ordered[-1] else ():
+            yield one.observation, Origin(path=one.path or path, frame=one.frame)
         if reader.loss:
             tell(f"{path}: {reader.loss}")
 

@@ -9,8 +9,12 @@ from sentinel.observation import Observation
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An observation, the number of the packet that completed it (from 1, in its capture), and that packet's bytes."""
+    """An observation, the number of the packet that completed it (from 1, in its capture), and that packet's bytes.
+
+    `path` names the capture where that may be another one than is being read.
+    """
 
     observation: Observation
     frame: int
     packet: bytes
+    path: str | None = None

@@ -26,9 +26,10 @@ from sentinel.packets import sieve_headers
 from sentinel.packets.capture import Record
 from sentinel.packets.connections import BEGINNINGS, SHORT, STARTS
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_spans import Span, spans
 from sentinel.packets.records import Integers, Records
 from sentinel.packets.sieve_headers import Flags, Hashes, Headers
-from sentinel.packets.tcp import FIN, RST, SYN
+from sentinel.packets.tcp import ACK, FIN, RST, SYN
 
 GRACE = 4
 """Segments with payload that come through unasked: a margin beside what the decoder says it follows."""
@@ -46,17 +47,17 @@ _FIRST_TWO = np.zeros(65536, np.bool_)  # the first byte in the low half
 _FIRST_TWO[[start[0] | start[1] << 8 for start in BEGINNINGS]] = True
 
 
-class Flows:
-    """Directions of connections, each with a number and the segments it may still send through.
+class Table:
+    """Directions of connections, each with a number.
+
+    `grace`: segments that each may still send through. `others`: the number of the other direction, -1 where it is not known.
+    `tops`: up to which sequence number it was counted, -1 when it was not. `dull`: nobody wants to know how much it sends.
 
     The table grows to `MOST_SLOTS`; then all are forgotten and met anew, which for a while lets through more than is needed.
     """
 
     def __init__(self) -> None:
         """Start with none."""
-        self.grace = np.zeros(0, np.int8)
-        self._keys = np.zeros(0, np.uint64)
-        self._used = 0
         self._empty(SLOTS)
 
     def find(self, flows: Hashes) -> Integers:
@@ -82,13 +83,12 @@ class Flows:
             waiting = waiting[(there != flows[waiting]) & (there != 0)]
         return slots, np.flatnonzero(self._keys[slots] == 0)
 
-    def _add(self, flow: int, grace: int = GRACE) -> None:
+    def _add(self, flow: int) -> None:
         mask = len(self._keys) - 1
         slot = flow >> 8 & mask
         while self._keys[slot]:
             slot = slot + 1 & mask
         self._keys[slot] = flow
-        self.grace[slot] = grace
         self._used += 1
 
     def _make_room(self, count: int) -> None:
@@ -98,15 +98,23 @@ class Flows:
         if self._used + count > size // 2:
             self._empty(max(SLOTS, 1 << (4 * count - 1).bit_length()))
             return
-        keys, grace = self._keys, self.grace
+        keys, grace, others, tops, dull = self._keys, self.grace, self.others, self.tops, self.dull
         self._empty(size)
         old = np.flatnonzero(keys)
-        for flow, left in zip(keys[old].tolist(), grace[old].tolist(), strict=True):
-            self._add(flow, left)
+        for flow in keys[old].tolist():
+            self._add(flow)
+        now = self._probe(keys[old])[0]
+        moved = np.full(len(keys) + 1, -1, np.int64)  # the last one stands for what is not known
+        moved[old] = now
+        self.grace[now], self.tops[now], self.dull[now] = grace[old], tops[old], dull[old]
+        self.others[now] = moved[others[old]]
 
     def _empty(self, size: int) -> None:
         self._keys = np.zeros(size, np.uint64)
-        self.grace = np.zeros(size, np.int8)
+        self.grace = np.full(size, GRACE, np.int8)
+        self.others = np.full(size, -1, np.int64)
+        self.tops = np.full(size, -1, np.int64)
+        self.dull = np.zeros(size, np.bool_)
         self._used = 0
 
 
@@ -140,7 +148,7 @@ class Sieve:
             seed: 64 random bits that nobody else knows, so that no two flows can be made to look like one.
         """
         self._seed = seed
-        self._flows = Flows()
+        self._flows = Table()
         self._follows = decoder.follows
         self._ports = sieve_headers.port_table([*decoder.whole_ports, *TUNNEL_PORTS])
 
@@ -173,6 +181,37 @@ class Sieve:
         for slot, rest in left.items():
             grace[slot] = rest
 
+    def ends(self, records: Records, index: int) -> bytes | None:
+        """Return source, destination and ports of a packet among those chosen from last; None when it is not counted."""
+        headers = self._headers
+        if not headers.known[index] or self._flows.dull[self._slots[index]]:
+            return None
+        network = int(headers.network[index])
+        begin, end = (network + 8, network + 44) if headers.wide[index] else (network + 12, network + 24)
+        return bytes(records.view[begin:end])
+
+    def opens(self, index: int) -> bool:
+        """Return whether a packet among those chosen from last opens a connection."""
+        headers = self._headers
+        return bool(headers.known[index] and headers.tcp[index] and headers.flags[index] & (SYN | ACK) == SYN)
+
+    def spans(self, records: Records, begin: int, end: int) -> list[Span]:
+        """Return what flows sent in the *records* chosen from last, from *begin* to *end*, but for those that are ignored."""
+        headers, slots, some = self._headers, self._slots, slice(begin, end)
+        counts = headers.known[some] & ~headers.marked[some] & ~self._flows.dull[slots[some]]
+        return spans(records, headers, slots, self._flows.tops, np.flatnonzero(counts) + begin)
+
+    def ignore(self, slot: int) -> None:
+        """Count what a connection sends no longer, until it begins anew. *slot*: of a span."""
+        self._flows.dull[slot] = True
+        other = int(self._flows.others[slot])
+        if other >= 0:
+            self._flows.dull[other] = True
+
+    def ignore_flow_of(self, index: int) -> None:
+        """Do the same for the connection of a packet among those chosen from last."""
+        self.ignore(int(self._slots[index]))
+
     def _chosen(self, records: Records, headers: Headers) -> _Chosen:
         known, flags = headers.known, headers.flags
         tcp = known & headers.tcp
@@ -184,13 +223,20 @@ class Sieve:
         udp = known ^ tcp
         if udp.any():
             free |= udp & (headers.marked | (start & 0xC0 == 0xC0))
-        # The flows of what goes through in any case are of interest only where something begins.
-        unsure, opens = np.flatnonzero(speaks & ~free), np.flatnonzero(begins)
-        here = sieve_headers.flows(records, headers, np.concatenate([unsure, opens]), self._seed)
+        opens = begins
+        if udp.any():
+            opens = begins | (udp & (start & 0xC0 == 0xC0))
+        which, opens = np.flatnonzero(known), np.flatnonzero(opens)
+        here = sieve_headers.flows(records, headers, which, self._seed)
         back = sieve_headers.flows(records, headers, opens, self._seed, back=True)
         found = self._flows.find(np.concatenate([here, back]))
         slots, backs = (np.full(len(known), -1, np.int64) for _ in range(2))
-        slots[unsure], slots[opens], backs[opens] = np.split(found, [len(unsure), len(here)])
+        slots[which], backs[opens] = np.split(found, [len(which)])
+        self._flows.others[slots[opens]], self._flows.others[backs[opens]] = backs[opens], slots[opens]
+        anew = np.flatnonzero(tcp & (flags & SYN != 0))
+        self._flows.dull[slots[anew]] = self._flows.dull[backs[anew]] = False
+        self._headers, self._slots = headers, slots
+        unsure = np.flatnonzero(speaks & ~free)
         hot = self._flows.grace != DONE
         hot[slots[opens]] = hot[backs[opens]] = True
         free[unsure[hot[slots[unsure]]]] = True

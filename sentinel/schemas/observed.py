@@ -18,8 +18,10 @@ def document(seen: Observation, origin: Origin) -> dict[str, Any]:
     doc: dict[str, Any] = {
         "@timestamp": seen.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "event": {"action": seen.kind, "outcome": _outcome(seen)},
-        "source": {"ip": seen.client, "port": seen.client_port, "bytes": seen.bytes_up},
-        "destination": {"ip": seen.server, "port": seen.server_port, "bytes": seen.bytes_down},
+        "source": {"ip": seen.client, "port": seen.client_port, "bytes": seen.bytes_up, "packets": seen.packets_up},
+        "destination": {
+            "ip": seen.server, "port": seen.server_port, "bytes": seen.bytes_down, "packets": seen.packets_down
+        },
         "user": {"name": seen.user},
         "host": {"name": seen.device},
         "http": {"request": {"method": seen.method}, "response": {"status_code": seen.status or None}},
@@ -39,6 +41,10 @@ def document(seen: Observation, origin: Origin) -> dict[str, Any]:
         doc["url"] = {"full": seen.url, "domain": seen.name, "path": seen.path, "query": seen.query}
     elif seen.name:
         doc["destination"]["domain"] = seen.name
+    if seen.bursts:
+        doc["sentinel"]["bursts"] = [{"after": after, "bytes": size} for after, size in seen.bursts]
+    if seen.name_inferred:
+        doc["sentinel"]["name_inferred"] = True
     if seen.names:
         doc["sentinel"]["names"] = list(seen.names)
     return present(doc)

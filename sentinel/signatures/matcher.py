@@ -195,6 +195,8 @@ def _by_host(service: Service, indicator: Indicator, name: str, seen: Observatio
     basis = Basis(indicator.basis) if indicator.basis else Basis.OBSERVED if stage <= Stage.CONTACT else Basis.INFERRED
     if seen.kind == "http_request" and (stage <= Stage.VISIT or _unanswered(seen)):
         stage, basis = Stage.VISIT, Basis.OBSERVED
+    if seen.name_inferred:
+        basis = Basis.INFERRED
     return Match(service, indicator.label, stage, basis, name, reached)
 
 

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from sentinel.packets.capture import is_capture
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_book import FlowBook
 from sentinel.packets.records import CaptureParser, Records
 from sentinel.packets.seen import Seen
 from sentinel.packets.sieve_intake import Intake
@@ -90,7 +91,9 @@ class CaptureReader:
     losses: what could not be read. sha256: of the file as it is stored; None unless asked for.
     """
 
-    def __init__(self, path: str | Path, decoder: Decoder | None = None, *, digest: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, decoder: Decoder | None = None, *, digest: bool = False, book: FlowBook | None = None
+    ) -> None:
         """Prepare to read; nothing is opened yet.
 
         Args:
@@ -98,6 +101,7 @@ class CaptureReader:
             decoder: The one that read the captures before this, whose streams may go on here. Who gives one calls its `finish`
                 after the last capture; without one, `seen` does that itself.
             digest: Take the file's SHA-256.
+            book: Counts connections of interest. Who gives one calls its `finish` after the last capture.
         """
         self.path = str(path)
         self.decoder = decoder or Decoder()
@@ -107,7 +111,8 @@ class CaptureReader:
         self.sha256: str | None = None
         self._finishes = decoder is None
         self._digest = digest
-        self._intake = Intake(self.decoder, seed=SEED)
+        self._intake = Intake(self.decoder, seed=SEED, book=book)
+        self._book = book
 
     @property
     def packets(self) -> int:
@@ -141,6 +146,8 @@ class CaptureReader:
             OSError: The file cannot be opened.
         """
         parser = CaptureParser()
+        if self._book is not None:
+            self._book.path = self.path
         with _opened(self.path) as opened:
             file = _Counted(opened, digest=self._digest)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import structlog
 
 from sentinel.coverage import Coverage
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_book import FlowBook, Wanted
 from sentinel.packets.ports import DNS_PORTS
 from sentinel.packets.records import CaptureParser
 from sentinel.packets.seen import Seen
@@ -62,18 +64,25 @@ class PacketBatch:
         coverage.unreadable += self.unreadable
         for note in self.notes:
             coverage.note(note)
-        for time in (self.first, self.last):
-            if time is not None:
-                coverage.saw(time)
+        for at in (self.first, self.last):
+            if at is not None:
+                coverage.saw(at)
 
 
 class FollowCapture:
     """One capture file that grows."""
 
-    def __init__(self, path: str, dns_ports: Collection[int] = DNS_PORTS) -> None:
-        """Name the file, and the ports where DNS is spoken; nothing is opened yet."""
+    def __init__(self, path: str, dns_ports: Collection[int] = DNS_PORTS, wanted: Wanted = lambda _seen: False) -> None:
+        """Name the file; nothing is opened yet.
+
+        Args:
+            path: Where it is, or will be.
+            dns_ports: Where DNS is spoken.
+            wanted: Whether the bytes of connections to what an observation names are to be counted.
+        """
         self._path = path
         self._dns_ports = dns_ports
+        self._wanted = wanted
 
     def batches(self, stop: threading.Event, positions: Mapping[str, Position]) -> Iterator[PacketBatch]:
         """Yield what packets complete, until *stop*. What *positions* say was committed is decoded again and not given out."""
@@ -84,19 +93,27 @@ class FollowCapture:
         done = int(positions.get(key, {}).get("given", 0))
         given = 0
         told = False
-        for seen in self._seen(stop):
-            fresh = tuple(one for n, one in enumerate(seen, given + 1) if n > done)
-            given += len(seen)
+        decoder = Decoder(self._dns_ports)
+        book = FlowBook(decoder.resolved, self._wanted)
+        for seen in self._seen(stop, decoder, book):
+            fresh = []
+            for one in seen:
+                # Connections are told when they are over, by the clock too, so that their place among the rest says nothing.
+                # One that was committed before is known by its identity.
+                given += one.observation.kind != "flow"
+                if given > done or one.observation.kind == "flow":
+                    fresh.append(one)
             if fresh:
-                yield PacketBatch(key, self._path, fresh, {"given": given})
-            elif not seen and not told:
+                yield PacketBatch(key, self._path, tuple(fresh), {"given": max(given, done)})
+            elif not seen and not told and not book.waiting:
                 yield PacketBatch(key, self._path, (), {"given": max(given, done)}, caught_up=True)
-            told = not seen
+            told = not seen and not book.waiting
 
-    def _seen(self, stop: threading.Event) -> Iterator[list[Seen]]:
+    def _seen(self, stop: threading.Event, decoder: Decoder, book: FlowBook) -> Iterator[list[Seen]]:
         """Yield what each piece of the file completes, and an empty list whenever there is nothing more for now."""
         parser = CaptureParser()
-        intake = Intake(Decoder(self._dns_ports), seed=secrets.randbits(64))
+        intake = Intake(decoder, seed=secrets.randbits(64), book=book)
+        since = time.monotonic()  # when there was something to read
         with Path(self._path).open("rb") as file:
             while not stop.is_set():
                 data = file.read(CHUNK)
@@ -109,6 +126,10 @@ class FollowCapture:
                     log.error("capture is damaged, it is not read further", **told)
                     yield found
                     return
+                if data:
+                    since = time.monotonic()
+                elif intake.latest is not None:
+                    found += book.ended(intake.latest + int((time.monotonic() - since) * 1_000_000_000))
                 yield found
                 if not data:
                     stop.wait(POLL_SECS)

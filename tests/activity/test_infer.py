@@ -24,11 +24,17 @@ FRAME, LINE = Origin(path="day.pcap", frame=1), Origin(path="access.log", offset
 
 
 def judged(
-    kind: str, *, up: int | None = None, down: int | None = None, origin: Origin = FRAME, **known
+    kind: str,
+    *,
+    up: int | None = None,
+    down: int | None = None,
+    bursts: tuple[tuple[float, int], ...] = (),
+    origin: Origin = FRAME,
+    **known,
 ) -> tuple[Stage, Basis]:
     """Return the stage of a finding by a host that suggests a log-in, after its sizes were looked at."""
     values = {"stage": Stage.LOGIN, "basis": Basis.INFERRED, "reached": True} | known
-    seen = Observation(time=NOW, kind=kind, name=HOST, bytes_up=up, bytes_down=down)  # type: ignore[arg-type]
+    seen = Observation(time=NOW, kind=kind, name=HOST, bytes_up=up, bytes_down=down, bursts=bursts)  # type: ignore[arg-type]
     finding = Finding(
         id="fi_1", observation=seen, service="clearview-ai", category="face-search", indicator=f"host {HOST}", name=HOST,
         origin=origin, raw=b"", sha256="", parser="packets/1", ruleset="", arrived=NOW, **values,
@@ -63,3 +69,10 @@ def test_what_a_record_says_is_not_lowered():
     assert judged("http_request", up=0) == (Stage.LOGIN, Basis.INFERRED)
     assert judged("mail") == (Stage.LOGIN, Basis.INFERRED)
     assert judged("tls_client_hello", basis=Basis.OBSERVED) == (Stage.LOGIN, Basis.OBSERVED)
+
+
+def test_many_small_requests_are_no_photo():
+    """A page that asks for news every few seconds sends a photo's bytes within the hour, but never at once."""
+    polling = tuple((5.0 * n, 900) for n in range(100))
+    assert judged("flow", up=90_000, down=90_000, bursts=polling)[0] is Stage.LOGIN
+    assert judged("flow", up=90_000, down=90_000, bursts=(*polling, (700.0, 30_000)))[0] is Stage.UPLOAD

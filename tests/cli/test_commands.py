@@ -101,7 +101,7 @@ def test_observe_prints_ecs_of_logs_and_captures():
     done = sentinel("observe", DEMO / "access.log", DEMO / "gateway.pcap")
     docs = [json.loads(line) for line in done.stdout.splitlines()]
     actions = {doc["event"]["action"] for doc in docs}
-    assert actions == {"http_request", "proxy_connect", "dns_query", "tls_client_hello"}
+    assert actions == {"http_request", "proxy_connect", "dns_query", "tls_client_hello", "flow"}
     logged = next(doc for doc in docs if doc["event"]["action"] == "http_request")
     assert {"@timestamp", "source", "url", "http", "log"} <= set(logged)
     raw = (DEMO / "access.log").read_bytes()[logged["log"]["offset"] :].split(b"\n")[0]

@@ -92,11 +92,16 @@ def hello(minute, client, name, port):
         )
     )
     base = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src=client, dst="203.0.113.77")
+    back = Ether(src="02:00:00:00:00:02", dst="02:00:00:00:00:01") / IP(src="203.0.113.77", dst=client)
     cut = len(body) // 2
     packets = [
         base / TCP(sport=port, dport=443, flags="S", seq=1000),
+        back / TCP(sport=443, dport=port, flags="SA", seq=0, ack=1001),
         base / TCP(sport=port, dport=443, flags="A", seq=1001, ack=1) / body[:cut],
         base / TCP(sport=port, dport=443, flags="PA", seq=1001 + cut, ack=1) / body[cut:],
+        back / TCP(sport=443, dport=port, flags="PA", seq=1, ack=1001 + len(body)) / (b"\x17\x03\x03\x04\x00" + bytes(1024)),
+        base / TCP(sport=port, dport=443, flags="FA", seq=1001 + len(body), ack=1030),
+        back / TCP(sport=443, dport=port, flags="FA", seq=1030, ack=1002 + len(body)),
     ]
     for n, packet in enumerate(packets):
         packet.time = at + n * 0.01
