@@ -19,9 +19,7 @@ def document(seen: Observation, origin: Origin) -> dict[str, Any]:
         "@timestamp": seen.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "event": {"action": seen.kind, "outcome": _outcome(seen)},
         "source": {"ip": seen.client, "port": seen.client_port, "bytes": seen.bytes_up, "packets": seen.packets_up},
-        "destination": {
-            "ip": seen.server, "port": seen.server_port, "bytes": seen.bytes_down, "packets": seen.packets_down
-        },
+        "destination": {"ip": seen.server, "port": seen.server_port, "bytes": seen.bytes_down, "packets": seen.packets_down},
         "user": {"name": seen.user},
         "host": {"name": seen.device},
         "http": {"request": {"method": seen.method}, "response": {"status_code": seen.status or None}},
