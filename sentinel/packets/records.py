@@ -1,7 +1,7 @@
 """Capture files taken apart as their bytes come in: where each packet lies, many at a time.
 
 pcap (both byte orders, micro- and nanoseconds) and pcapng (several sections and interfaces). Finding the next record needs the
-length of the one before, so that a loop goes from header to header; all else is read for a whole buffer at once with numpy.
+length of the one before; the way is gone in many places at once, and all else is read for a whole buffer with numpy.
 
 References: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcap.html and
 https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
@@ -29,6 +29,10 @@ SLACK = 256
 
 KEPT = 16 * 1024 * 1024
 """Bytes of freed memory that are kept for the next buffer."""
+
+LANES, LANE, SEARCHED, FEW = 128, 8192, 1600, 16
+"""In how many places a buffer's records are walked at once, how many bytes each should have at least, in how many it looks for
+its first header (most packets are smaller), and how few of them are better finished one by one."""
 
 LATEST = np.iinfo(np.int64).max
 """No time lies after this: 2262-04-11. A damaged header may claim one."""
@@ -195,16 +199,15 @@ class CaptureParser:
         headers, at = _pcap_headers(self._buffer, self._at, self._end, self._order)
         damaged = None
         if at > self._end:
-            at = headers.pop()
+            at, headers = int(headers[-1]), headers[:-1]
             captured = struct.unpack_from(self._order + "I", self._buffer, at + 8)[0]
             damaged = f"a packet of {captured} bytes" if captured > LARGEST else None
-        if headers:
-            starts = np.frombuffer(headers, np.int64)
-            found = self._fields([("seconds", "u4"), ("fraction", "u4"), ("captured", "u4"), ("length", "u4")], starts)
+        if len(headers):
+            found = self._fields([("seconds", "u4"), ("fraction", "u4"), ("captured", "u4"), ("length", "u4")], headers)
             times = found["seconds"].astype(np.int64) * 1_000_000_000 + found["fraction"].astype(np.int64) * self._unit
-            links = np.full(len(starts), self._link, np.int64)
+            links = np.full(len(headers), self._link, np.int64)
             self._passed(at)
-            yield self._some(times, links, starts + 16, found["captured"], found["length"])
+            yield self._some(times, links, headers + 16, found["captured"], found["length"])
         if damaged:
             self.stop()
             raise Undecodable(damaged)
@@ -337,16 +340,68 @@ class CaptureParser:
             at += 4 + (length + 3 & ~3)
 
 
-def _pcap_headers(data: bytearray, at: int, end: int, order: str) -> tuple[array[int], int]:
+def _pcap_headers(data: bytearray, at: int, end: int, order: str) -> tuple[Integers, int]:
     """Return where the record headers between *at* and *end* lie, and where the record after the last one would begin."""
+    found, at = _in_step(data, at, end, order) if end - at >= LANES * LANE else (np.zeros(0, np.int64), at)
+    rest, at = _one_by_one(data, at, end - 15, order)
+    return np.concatenate([found, rest]), at
+
+
+def _in_step(data: bytearray, at: int, end: int, order: str) -> tuple[Integers, int]:
+    """Return the first record headers between *at* and *end*, and where the next one lies; all of them, as a rule.
+
+    The way from header to header is gone in many places at once. Each begins where something looks like a header, and what it
+    finds counts only if the way from before leads exactly there.
+    """
+    lanes = np.concatenate([[at], _headers_at(np.frombuffer(data, np.uint8), at, end, order)])
+    limits = np.append(lanes[1:], end - 15)
+    captured = np.ndarray((len(data) - 12,), order + "u4", data, 8, (1,))  # of a record that would begin at each place
+    landed, here, which, goals = lanes.copy(), lanes, np.arange(len(lanes)), limits
+    found = []
+    while len(here) >= FEW:
+        found.append(here)
+        here = here + captured[here] + 16
+        inside = here < goals
+        if not inside.all():
+            landed[which[~inside]] = here[~inside]
+            here, which, goals = here[inside], which[inside], goals[inside]
+    for lane, start in zip(which.tolist(), here.tolist(), strict=True):
+        rest, landed[lane] = _one_by_one(data, start, int(limits[lane]), order)
+        found.append(rest)
+    headers = np.sort(np.concatenate(found))
+    astray = np.flatnonzero(landed[:-1] != lanes[1:])
+    if len(astray):
+        return headers[headers < lanes[astray[0] + 1]], int(landed[astray[0]])
+    return headers, int(landed[-1])
+
+
+def _one_by_one(data: bytearray, at: int, limit: int, order: str) -> tuple[Integers, int]:
+    """Return the record headers from *at* to before *limit*, and where the next one lies."""
     length = struct.Struct(order + "I").unpack_from
-    last = end - 16
     found = array("q")
     add = found.append
-    while at <= last:
+    while at < limit:
         add(at)
         at += 16 + length(data, at + 8)[0]
-    return found, at
+    return np.frombuffer(found, np.int64), at
+
+
+def _headers_at(data: npt.NDArray[np.uint8], at: int, end: int, order: str) -> Integers:
+    """Return where, at regular distances between *at* and *end*, the next thing lies that looks like a record header.
+
+    It has the upper half of the seconds of the record at *at*, and a length below 64 KiB.
+    """
+    seconds, zeros = ((2, 3), (10, 11)) if order == "<" else ((0, 1), (8, 9))
+    step = (end - at) // LANES
+    count = (end - at - SEARCHED - 16) // step
+    windows = np.lib.stride_tricks.as_strided(data[at + step :], (count, SEARCHED + 16), (step, 1), writeable=False)
+    alike = np.ones((count, SEARCHED), np.bool_)
+    for place, value in [*((place, data[at + place]) for place in seconds), *((place, 0) for place in zeros)]:
+        alike &= windows[:, place : place + SEARCHED] == value
+    first = alike.argmax(axis=1)
+    there = alike[np.arange(count), first]
+    found: Integers = (at + step * np.arange(1, count + 1) + first)[there]
+    return found
 
 
 def _block_headers(data: bytearray, at: int, end: int, order: str) -> tuple[array[int], int, str | None]:
