@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,14 +60,19 @@ class Records:
         return len(self.starts)
 
     def __iter__(self) -> Iterator[Record]:
-        return self.some(np.arange(len(self.starts)))
+        return map(self.taker(np.arange(len(self.starts))), range(len(self.starts)))
 
-    def some(self, which: Integers) -> Iterator[Record]:
-        """Yield the packets *which* one by one."""
+    def taker(self, which: Integers) -> Callable[[int], Record]:
+        """Return a function that returns the nth of the packets *which*."""
         view = self.view
         columns = (self.times, self.links, self.starts, self.sizes, self.lengths)
-        for time, link, start, size, length in zip(*(column[which].tolist() for column in columns), strict=True):
-            yield time, link, view[start : start + size], length
+        times, links, starts, sizes, lengths = (column[which].tolist() for column in columns)
+
+        def take(n: int) -> Record:
+            start = starts[n]
+            return times[n], links[n], view[start : start + sizes[n]], lengths[n]
+
+        return take
 
 
 @dataclass(slots=True)

@@ -160,12 +160,12 @@ class Sieve:
         chosen = self._chosen(records, sieve_headers.read(records, self._ports))
         grace, view, follows = self._flows.grace, records.view, self._follows
         left: dict[int, int] = {}  # segments that each flow may still send through
-        packets = records.some(chosen.which)
-        for packet, (index, free, slot, network, wide, back) in zip(packets, chosen.rows(), strict=True):
+        packet = records.taker(chosen.which)
+        for place, (index, free, slot, network, wide, back) in enumerate(chosen.rows()):
             if free:
                 if back >= 0:  # something begins, here or in the answer to it
                     left[slot] = left[back] = GRACE
-                yield index, packet
+                yield index, packet(place)
                 continue
             rest = left.get(slot)
             if rest is None:
@@ -177,7 +177,7 @@ class Sieve:
             elif not follows(bytes(view[network + 8 : network + 44] if wide else view[network + 12 : network + 24])):
                 left[slot] = DONE
                 continue
-            yield index, packet
+            yield index, packet(place)
         for slot, rest in left.items():
             grace[slot] = rest
 
