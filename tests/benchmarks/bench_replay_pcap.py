@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast `sentinel replay pcap` is beside tcpdump and tshark, on the same 2 GB capture, on the same core, in the same run.
+"""How fast `sentinel replay pcap` is beside tcpdump and tshark, on the same 2 GB captures, on the same core, in the same run.
 
     .venv/bin/python tests/benchmarks/bench_replay_pcap.py
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 import platform
 import random
 import shutil
@@ -30,6 +31,7 @@ RUNS = 3
 AT_ONCE = 60  # connections that are under way at the same time
 ONE_IN = 100  # connections that go to the service
 SERVICE = "pimeyes.com"
+MIXES = {"long transfers": 15.5, "many connections": 12.5}
 SEGMENT = 1448  # bytes of payload in a full segment, which carries time stamps
 UPLOAD = 300_000
 ACK, PUSH, SYN, FIN = 16, 8, 2, 1
@@ -126,9 +128,12 @@ class Connection:
                 yield self.datagram(False, self.ports, b"\x40" + bulk[:30])
 
 
-def packets(seed: int = 1) -> Iterator[Timed]:
-    """Yield the packets of many connections as a mirror port shows them, without end; always the same ones."""
-    pick = random.Random(seed)
+def packets(typical: float) -> Iterator[Timed]:
+    """Yield the packets of connections as a mirror port shows them, without end; always the same ones.
+
+    *typical*: the logarithm of what the median connection's server sends, in bytes; the mean is three times that.
+    """
+    pick = random.Random(1)
     bulk = application_data(3_000_000, pick)
     under_way: list[tuple[int, int, bytes, Iterator[bytes]]] = []
     number, now = 0, 1_700_000_000_000_000
@@ -140,7 +145,7 @@ def packets(seed: int = 1) -> Iterator[Timed]:
             name = SERVICE if own else f"www{pick.randrange(9000)}.example.net"
             for packet in one.lookup(name):
                 yield now, number, packet
-            down = min(20_000_000, int(pick.lognormvariate(12.5, 1.5)))
+            down = min(20_000_000, int(pick.lognormvariate(typical, 1.5)))
             up = UPLOAD if own else pick.randrange(400, 5000)
             stream = one.quic(down, bulk) if not own and pick.random() < 0.1 else one.tls(name, up, down, bulk)
             heapq.heappush(under_way, (now + pick.randrange(2000), number, next(stream, b""), stream))
@@ -150,15 +155,15 @@ def packets(seed: int = 1) -> Iterator[Timed]:
             heapq.heappush(under_way, (now + pick.randrange(20, 1000), which, next(stream, b""), stream))
 
 
-def capture(into: Path) -> Path:
-    """Return the capture, made if it is not there yet."""
-    path = into / "sentinel-bench-2.pcap"
+def capture(into: Path, mix: str) -> Path:
+    """Return a capture, made if it is not there yet."""
+    path = into / f"sentinel-bench-{mix.partition(' ')[0]}.pcap"
     if not path.exists():
         print(f"making {path}", file=sys.stderr)
         partial = path.with_suffix(".partial")
         with partial.open("wb", buffering=1 << 20) as file:
             written = file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
-            for time, _number, packet in packets():
+            for time, _number, packet in packets(MIXES[mix]):
                 head = struct.pack("<IIII", time // 1_000_000, time % 1_000_000, len(packet), len(packet))
                 written += file.write(head) + file.write(packet)
                 if written >= SIZE:
@@ -167,28 +172,33 @@ def capture(into: Path) -> Path:
     return path
 
 
-def table(size: int, ours: Sequence[Run], tcpdump: Sequence[Run], tshark: Sequence[Run]) -> str:
-    """Return the results as Markdown."""
+def table(mix: str, size: int, ours: Sequence[Run], tcpdump: Sequence[Run], tshark: Sequence[Run]) -> str:
+    """Return the results of one capture as Markdown."""
     said = json.loads(ours[0].output)
-    read = said["coverage"]["inputs"][0]["records"]
-    text = HEAD
-    text += row(
-        "`sentinel replay pcap --json`", size, ours, f"{read:,} packets counted, {len(said['sessions'])} sessions, "
-        f"{len(said['findings'])} findings",
-    )  # fmt: skip
+    read, hellos = said["coverage"]["inputs"][0]["records"], tshark[0].output.count(b"Client Hello")
+    found = f"{read:,} packets counted, {len(said['sessions'])} sessions, {len(said['findings'])} findings"
+    text = f"**{mix.capitalize()}**: {size / 1e9:.2f} GB, {hellos:,} TLS connections.\n\n{HEAD}"
+    text += row("`sentinel replay pcap --json`", size, ours, found)
     text += row("`tcpdump -w /dev/null 'udp port 53'`", size, tcpdump, "keeps no state; libpcap's own pace")
     text += row(f"`tshark -Y '{FILTER}'`", size, tshark, f"{tshark[0].output.count(bytes([10])):,} packets")
-    version = {name: subprocess.run([name, "--version"], capture_output=True, text=True).stdout.split()[at].rstrip(".")
-               for name, at in (("tcpdump", 2), ("tshark", 2))}  # fmt: skip
-    return (
-        f"{text}\nSentinel takes **{median(ours) / median(tcpdump):.1f} times** as long as tcpdump {version['tcpdump']} and is "
-        f"**{median(tshark) / median(ours):.0f} times** as fast as tshark {version['tshark']}. "
-        f"{size / 1e9:.2f} GB in the page cache, start-up included, {processor()}, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}.\n"
-    )
+    slower, faster = median(ours) / median(tcpdump), median(tshark) / median(ours)
+    verdict = f"**{slower:.1f} times** as long as tcpdump, and is **{faster:.0f} times** as fast as tshark"
+    return f"{text}\nSentinel takes {verdict}.\n\n"
 
 
 FILTER = "dns or tls.handshake.type==1"
+
+
+def measured(mix: str) -> str:
+    """Measure one capture."""
+    path = capture(folder(), mix)
+    into_the_page_cache(path)
+    ours, tcpdump = [], []
+    for _ in range(RUNS):  # by turns, so that a slow minute of the machine meets both
+        ours.append(run([sentinel(), "replay", "pcap", "--json", path]))
+        tcpdump.append(run(["tcpdump", "-r", path, "-w", "/dev/null", "udp port 53"]))
+    tshark = [run(["tshark", "-n", "-r", path, "-Y", FILTER])]  # once: it takes long
+    return table(mix, path.stat().st_size, ours, tcpdump, tshark)
 
 
 def main() -> None:
@@ -196,14 +206,15 @@ def main() -> None:
     for needed in ("tcpdump", "tshark", "taskset"):
         if shutil.which(needed) is None:
             sys.exit(f"{needed} is not installed")
-    path = capture(folder())
-    into_the_page_cache(path)
-    ours, tcpdump = [], []
-    for _ in range(RUNS):  # by turns, so that a slow minute of the machine meets both
-        ours.append(run([sentinel(), "replay", "pcap", "--json", path]))
-        tcpdump.append(run(["tcpdump", "-r", path, "-w", "/dev/null", "udp port 53"]))
-    tshark = [run(["tshark", "-n", "-r", path, "-Y", FILTER])]  # once: it takes minutes
-    result = table(path.stat().st_size, ours, tcpdump, tshark)
+    version = {
+        name: subprocess.run([name, "--version"], capture_output=True, text=True).stdout.split()[2].rstrip(".")
+        for name in ("tcpdump", "tshark")
+    }
+    result = "".join(measured(mix) for mix in MIXES)
+    result += (
+        f"In the page cache, start-up included; tcpdump {version['tcpdump']}, tshark {version['tshark']}, {processor()}, "
+        f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}; load of the machine {os.getloadavg()[1]:.1f}.\n"
+    )
     print(result)
     write("bench_replay_pcap", result)
 
