@@ -6,7 +6,6 @@ https://developer.pagerduty.com/docs/events-api-v2/overview/
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +14,9 @@ from pydantic import Field
 from sentinel.schemas.fit import Schema
 from sentinel.sinks.chat import Linked
 from sentinel.sinks.kind import SinkKind
-from sentinel.sinks.outcome import Document, Outcome, Retry, one_by_one
-from sentinel.sinks.secret import UnreadableSecretError, secret_of
-from sentinel.sinks.web import UnreachedError, Web, WebSettings, judged
+from sentinel.sinks.outcome import Document, Outcome, Retry
+from sentinel.sinks.secret import secret_of
+from sentinel.sinks.web import Poster, WebSettings, judged
 
 AT_FAULT = frozenset({400, 413})
 
@@ -52,29 +51,13 @@ class PagerDutySettings(Linked, WebSettings):
         return self.message("pagerduty")
 
 
-class PagerDutySink:
+class PagerDutySink(Poster[PagerDutySettings]):
     """Sends events to one integration."""
 
-    def __init__(self, settings: PagerDutySettings) -> None:
-        """Connect to nothing yet."""
-        self._settings = settings
-        self._web = Web(settings)
-
-    def send(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Send *documents* one after the other."""
-        return one_by_one(documents, self._deliver)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._web.close()
-
-    def _deliver(self, document: Document) -> Outcome:
-        try:
-            key = secret_of(self._settings, "routing_key")
-            body = json.dumps({"routing_key": key, **json.loads(document.body)}, ensure_ascii=False).encode()
-            answer = self._web.post(self._settings.url, body, {"content-type": "application/json"}, hide=[key])
-        except (UnreachedError, UnreadableSecretError) as error:
-            return Retry(str(error))
+    def _posted(self, document: Document) -> Outcome:
+        key = secret_of(self._settings, "routing_key")
+        body = json.dumps({"routing_key": key, **json.loads(document.body)}, ensure_ascii=False).encode()
+        answer = self._web.post(self._settings.url, body, {"content-type": "application/json"}, hide=[key])
         if answer.status == 400 and b"routing" in answer.body.lower():  # a wrong key is no fault of the alert's
             return Retry(answer.said)
         return judged(answer, AT_FAULT)

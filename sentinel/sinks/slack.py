@@ -8,7 +8,6 @@ https://docs.slack.dev/reference/methods/chat.postMessage
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,9 +18,9 @@ from sentinel.schemas.fit import Schema
 from sentinel.schemas.text import clean
 from sentinel.sinks.chat import Linked
 from sentinel.sinks.kind import SinkKind
-from sentinel.sinks.outcome import Delivered, Document, Outcome, Rejected, Retry, one_by_one
-from sentinel.sinks.secret import UnreadableSecretError, forget_printed, has_secret, secret_of
-from sentinel.sinks.web import Answer, UnreachedError, Web, WebSettings, judged, retry_after
+from sentinel.sinks.outcome import Delivered, Document, Outcome, Rejected, Retry
+from sentinel.sinks.secret import forget_printed, has_secret, secret_of
+from sentinel.sinks.web import Answer, Poster, WebSettings, judged, retry_after
 
 API = "https://slack.com/api"
 
@@ -69,30 +68,14 @@ class SlackSettings(Linked, WebSettings):
         return self
 
 
-class SlackSink:
+class SlackSink(Poster[SlackSettings]):
     """Posts to one channel."""
 
-    def __init__(self, settings: SlackSettings) -> None:
-        """Connect to nothing yet."""
-        self._settings = settings
-        self._web = Web(settings)
-
-    def send(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Post *documents* one after the other."""
-        return one_by_one(documents, self._deliver)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._web.close()
-
-    def _deliver(self, document: Document) -> Outcome:
-        try:
-            if has_secret(self._settings, "token"):
-                return self._as_bot(document)
-            headers = {"content-type": "application/json"}
-            answer = self._web.post(secret_of(self._settings, "url"), document.body, headers)
-        except (UnreachedError, UnreadableSecretError) as error:
-            return Retry(str(error))
+    def _posted(self, document: Document) -> Outcome:
+        if has_secret(self._settings, "token"):
+            return self._as_bot(document)
+        headers = {"content-type": "application/json"}
+        answer = self._web.post(secret_of(self._settings, "url"), document.body, headers)
         said = answer.body[:60].decode(errors="replace").strip()
         return Rejected(answer.said) if answer.status == 400 and said in AT_FAULT else judged(answer)
 

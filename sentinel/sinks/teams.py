@@ -6,7 +6,6 @@ since 2026. https://learn.microsoft.com/connectors/teams/#microsoft-teams-webhoo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +14,9 @@ from pydantic import Field
 from sentinel.schemas.fit import Schema
 from sentinel.sinks.chat import Linked
 from sentinel.sinks.kind import SinkKind
-from sentinel.sinks.outcome import Document, Outcome, Retry, one_by_one
-from sentinel.sinks.secret import UnreadableSecretError, secret_of
-from sentinel.sinks.web import UnreachedError, Web, WebSettings, judged
+from sentinel.sinks.outcome import Document, Outcome, Retry
+from sentinel.sinks.secret import secret_of
+from sentinel.sinks.web import Poster, WebSettings, judged
 
 AT_FAULT = frozenset({400, 413})
 
@@ -47,30 +46,14 @@ class TeamsSettings(Linked, WebSettings):
         return self.message("teams")
 
 
-class TeamsSink:
+class TeamsSink(Poster[TeamsSettings]):
     """Posts to one flow."""
 
-    def __init__(self, settings: TeamsSettings) -> None:
-        """Connect to nothing yet."""
-        self._settings = settings
-        self._web = Web(settings)
-
-    def send(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Post *documents* one after the other."""
-        return one_by_one(documents, self._deliver)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._web.close()
-
-    def _deliver(self, document: Document) -> Outcome:
-        try:
-            url = secret_of(self._settings, "url")
-            if ".webhook.office.com/" in url:
-                return Retry("this is the address of a connector, which Microsoft has ended: make a Workflows webhook")
-            answer = self._web.post(url, document.body, {"content-type": "application/json"})
-        except (UnreachedError, UnreadableSecretError) as error:
-            return Retry(str(error))
+    def _posted(self, document: Document) -> Outcome:
+        url = secret_of(self._settings, "url")
+        if ".webhook.office.com/" in url:
+            return Retry("this is the address of a connector, which Microsoft has ended: make a Workflows webhook")
+        answer = self._web.post(url, document.body, {"content-type": "application/json"})
         if answer.taken and b"HTTP error 429" in answer.body:  # how older endpoints say that they are busy
             return Retry("HTTP 429, in the body of an answer that says 200")
         return judged(answer, AT_FAULT)

@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import httpx2
 from pydantic import Field, model_validator
 
 from sentinel.schemas.text import VERSION, clean
 from sentinel.sinks.kind import SinkSettings
-from sentinel.sinks.outcome import Delivered, Document, Outcome, Rejected, Retry
+from sentinel.sinks.outcome import Delivered, Document, Outcome, Rejected, Retry, one_by_one
 from sentinel.sinks.secret import UnreadableSecretError, forget_printed, has_secret, secret_of
 
 CONNECT_SECS = 5.0
@@ -74,6 +74,9 @@ class WebSettings(SinkSettings):
         if self.proxy is not None and has_secret(self, "proxy"):
             raise ValueError("'proxy' is given twice")
         return self
+
+
+S = TypeVar("S", bound=WebSettings)
 
 
 class UnreachedError(Exception):
@@ -183,6 +186,38 @@ class Web:
         if given is not None and not given.startswith(("http://", "https://")):
             raise UnreadableSecretError("the proxy's address is no http:// or https:// URL")
         return given
+
+
+class Poster(Generic[S]):
+    """A sink that posts documents one after the other; after one that has to wait, the others are not tried."""
+
+    def __init__(self, settings: S) -> None:
+        """Connect to nothing yet."""
+        self._settings = settings
+        self._web = Web(settings)
+
+    def send(self, documents: Sequence[Document]) -> list[Outcome]:
+        """Post *documents*."""
+        return one_by_one(documents, self._deliver)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._web.close()
+
+    def _deliver(self, document: Document) -> Outcome:
+        try:
+            return self._posted(document)
+        except (UnreachedError, UnreadableSecretError) as error:
+            return Retry(str(error))
+
+    def _posted(self, document: Document) -> Outcome:
+        """Post one document.
+
+        Raises:
+            UnreachedError: No answer came.
+            UnreadableSecretError: The address or a key cannot be read.
+        """
+        raise NotImplementedError
 
 
 def _asked(

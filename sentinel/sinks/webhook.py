@@ -31,9 +31,9 @@ from sentinel.schemas.presets import PRESETS, Call, Preset
 from sentinel.schemas.template import escape_of, filled, unknown_names
 from sentinel.sinks.chat import Linked
 from sentinel.sinks.kind import SinkKind
-from sentinel.sinks.outcome import Delivered, Document, Outcome, Retry, one_by_one
+from sentinel.sinks.outcome import Delivered, Document, Outcome
 from sentinel.sinks.secret import UnreadableSecretError, has_secret, read_secret, secret_of
-from sentinel.sinks.web import Answer, UnreachedError, Web, WebSettings, judged
+from sentinel.sinks.web import Answer, Poster, WebSettings, judged
 
 ROOM = 20_000
 """Bytes that Standard Webhooks advises a body to have at most."""
@@ -163,29 +163,13 @@ class WebhookSettings(Linked, WebSettings):
         return self
 
 
-class WebhookSink:
+class WebhookSink(Poster[WebhookSettings]):
     """Posts to one receiver."""
 
-    def __init__(self, settings: WebhookSettings) -> None:
-        """Connect to nothing yet."""
-        self._settings = settings
-        self._web = Web(settings)
-
-    def send(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Post *documents* one after the other. After one that has to wait, the others are not tried."""
-        return one_by_one(documents, self._deliver)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._web.close()
-
-    def _deliver(self, document: Document) -> Outcome:
-        try:
-            if self._settings.pattern is None:
-                return judged(self._asked(Call(None), document, document.body), GONE)
-            return self._shaped(self._settings.pattern, document)
-        except (UnreachedError, UnreadableSecretError) as error:
-            return Retry(str(error))
+    def _posted(self, document: Document) -> Outcome:
+        if self._settings.pattern is None:
+            return judged(self._asked(Call(None), document, document.body), GONE)
+        return self._shaped(self._settings.pattern, document)
 
     def _shaped(self, pattern: Preset, document: Document) -> Outcome:
         """Make something of an alert at the receiver, or add it to what the session's earlier alerts came to."""
