@@ -44,7 +44,13 @@ OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--csv", "as_csv", is_flag=True, help="Print the sessions as CSV."),
     click.option("--thorough", is_flag=True, help="Parse every record, not only candidates and a sample."),
-    click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="How many processes read inputs side by side."),
+    click.option(
+        "--jobs",
+        "-j",
+        type=click.IntRange(1),
+        default=1,
+        help="How many processes read logs; captures are read in turn.",
+    ),
     click.option("--deliver", is_flag=True, help="Send the alerts to the configured sinks."),
     click.option("--exit-code", is_flag=True, help="Exit 3: unsanctioned use; 4: none seen, but not all was read."),
 )

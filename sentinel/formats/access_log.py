@@ -117,5 +117,5 @@ FORMAT = LogFormat(
     signs=(b'] "',),
     parse=parse,
     yields=("http_request", "proxy_connect"),
-    tested_with="Apache 2.4.68 and nginx 1.22",
+    tested_with="recordings of Apache 2.4 and nginx 1.22",
 )
