@@ -22,6 +22,8 @@ from tests.oracle.authority import Issued
 from tests.oracle.wire import Wire
 
 PATIENCE_SECS = 30.0
+DESK_CHANGED = "net::ERR_NETWORK_CHANGED"
+"""What a page answers that was opened before the browser had heard of its desk's new address."""
 HAND_OVER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 """The browser reads descriptor 3 and writes descriptor 4."""
 QUIET = [
@@ -80,9 +82,11 @@ class Page:
 
     def visit(self, url: str) -> None:
         """Open *url* and wait until its page has loaded."""
-        failed = self._call("Page.navigate", url=url).get("errorText")
-        if failed:
-            pytest.fail(f"{url}: {failed}")
+        deadline = time.monotonic() + PATIENCE_SECS
+        while failed := self._call("Page.navigate", url=url).get("errorText"):
+            if failed != DESK_CHANGED or time.monotonic() > deadline:
+                pytest.fail(f"{url}: {failed}")
+            time.sleep(0.2)
         self.run("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
 
     def run(self, script: str) -> Any:
