@@ -1,15 +1,17 @@
 """JSON lines, or CEF lines, in a file: one alert a line, for programs that follow it.
 
-Each line is one write at the file's end, so that lines of several writers never mix. `Delivered` means that the line is on
-disk: `fsync` comes once after each batch, not after each line. A file that was renamed or removed is made anew.
+Each line is one write at the file's end, under the file's lock, so that lines of several writers never mix. `Delivered` means
+that the line is on disk: `fsync` comes once after each batch, not after each line. A file that was renamed or removed is made
+anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -44,16 +46,19 @@ class FileSink:
         """Open nothing yet."""
         self._path = settings.path
         self._file: int | None = None
-        self._torn = False
 
     def send(self, documents: Sequence[Document]) -> list[Outcome]:
         """Append *documents*. One that was not written whole is tried again, and what is there of it gets a line of its own."""
         outcomes: list[Outcome] = []
         try:
             file = self._current()
-            for document in documents:
-                self._append(file, document.body)
-                outcomes.append(Delivered())
+            with _locked(file):
+                # A crash or a full disk may have left half a line, which must not swallow the next one.
+                torn = _is_torn(file)
+                for document in documents:
+                    _append(file, b"\n" * torn + document.body + b"\n")
+                    torn = False
+                    outcomes.append(Delivered())
             os.fsync(file)
             if os.fstat(file).st_nlink == 0:
                 raise FileNotFoundError(0, "it was removed while it was written")
@@ -90,8 +95,6 @@ class FileSink:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "not a regular file")
-            # A crash or a full disk may have left half a line, which must not swallow the next one.
-            self._torn = status.st_size > 0 and os.pread(file, 1, status.st_size - 1) != b"\n"
             if status.st_size == 0:
                 _sync_folder(self._path.parent)
         except OSError:
@@ -99,13 +102,27 @@ class FileSink:
             raise
         return file
 
-    def _append(self, file: int, body: bytes) -> None:
-        line = (b"\n" if self._torn else b"") + body + b"\n"
-        self._torn = True
-        written = os.write(file, line)
-        if written < len(line):
-            raise OSError(0, f"only {written} of {len(line)} bytes were written")
-        self._torn = False
+
+@contextlib.contextmanager
+def _locked(file: int) -> Iterator[None]:
+    """Keep other writers out: the size of a file already grows while one of them still writes its line."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _is_torn(file: int) -> bool:
+    """Return whether the last line has no end."""
+    size = os.fstat(file).st_size
+    return size > 0 and os.pread(file, 1, size - 1) not in (b"\n", b"")
+
+
+def _append(file: int, line: bytes) -> None:
+    written = os.write(file, line)
+    if written < len(line):
+        raise OSError(0, f"only {written} of {len(line)} bytes were written")
 
 
 def _sync_folder(folder: Path) -> None:
