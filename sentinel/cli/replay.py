@@ -20,6 +20,7 @@ from sentinel.formats import FORMATS
 from sentinel.investigate.replay import Inquiry
 from sentinel.investigate.replay import replay as read_all
 from sentinel.investigate.result import Result, as_csv, write_json
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 from sentinel.store.nothing import NoStore
@@ -141,6 +142,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: Sequence[str], asked: _Asked) 
             until=until,
             thorough=asked.thorough,
             jobs=asked.jobs,
+            dns_ports=settings.dns_ports if settings else DNS_PORTS,
             directory=_directory(asked.identity, zone),
             route=_route(settings if asked.deliver else None),
         )

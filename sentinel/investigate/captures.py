@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 from sentinel.coverage import Coverage
@@ -18,9 +18,11 @@ PACKETS_A_COMMIT = 2000
 BYTES_A_PIECE = 64 * 1024 * 1024
 
 
-def read_captures(paths: Sequence[str], extractor: Extractor, *, hashed_up_to: int | None) -> Iterator[Piece]:
+def read_captures(
+    paths: Sequence[str], extractor: Extractor, *, hashed_up_to: int | None, dns_ports: Collection[int]
+) -> Iterator[Piece]:
     """Read captures in the order of their first packets with one decoder: a hello may begin in one file and end in the next."""
-    decoder = Decoder()
+    decoder = Decoder(dns_ports)
     book = FlowBook(decoder.resolved, extractor.ruling.wants)
     ordered = in_order(files(paths))
     for path in ordered:

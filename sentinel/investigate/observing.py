@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sentinel.activity.records import Origin
 from sentinel.extract import first_records, records_in
@@ -16,28 +16,36 @@ from sentinel.formats.reader import Reader
 from sentinel.observation import Observation
 from sentinel.packets.decoder import Decoder
 from sentinel.packets.flow_book import FlowBook
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.sources.archive import Archive, files
 from sentinel.sources.batch import Input
-from sentinel.sources.capture import CaptureReader, in_order, looks_like_capture
+from sentinel.sources.capture import CaptureReader, holds_capture, in_order, looks_like_capture
+from sentinel.sources.standard_input import StandardInput
 
 Tell = Callable[[str], None]
 """Told, in a sentence, what could not be read."""
 
 
 def observe_all(
-    paths: Sequence[str], *, log_format: str | None, zone: str | None, tell: Tell
+    paths: Sequence[str],
+    *,
+    log_format: str | None,
+    zone: str | None,
+    tell: Tell,
+    dns_ports: Collection[int] = DNS_PORTS,
 ) -> Iterator[tuple[Observation, Origin]]:
     """Yield every observation in *paths* with where it was found: logs in their order, captures by their first packets."""
     found = files(paths)
-    captures = [path for path in found if path != "-" and _is_capture(path)]
+    given = StandardInput() if "-" in found else None
+    captures = [path for path in found if (_is_given_capture(given) if path == "-" and given else _is_capture(path))]
     for path in found:
         if path not in captures:
-            yield from _of_log(path, log_format, zone, tell)
-    decoder = Decoder()
+            yield from _of_log(Archive(path, format=log_format, zone=zone, given=given), log_format, zone, tell)
+    decoder = Decoder(dns_ports)
     book = FlowBook(decoder.resolved, lambda _seen: True)
     ordered = in_order(captures)
     for path in ordered:
-        reader = CaptureReader(path, decoder, book=book)
+        reader = CaptureReader(path, decoder, book=book, given=given)
         for seen in reader.seen():
             for one in seen:
                 yield one.observation, Origin(path=one.path or path, frame=one.frame)
@@ -54,10 +62,17 @@ def _is_capture(path: str) -> bool:
         return False  # reading it as a log tells why it cannot be
 
 
-def _of_log(path: str, log_format: str | None, zone: str | None, tell: Tell) -> Iterator[tuple[Observation, Origin]]:
+def _is_given_capture(given: StandardInput) -> bool:
+    try:
+        return holds_capture(given)
+    finally:
+        given.rewind()
+
+
+def _of_log(archive: Archive, log_format: str | None, zone: str | None, tell: Tell) -> Iterator[tuple[Observation, Origin]]:
     readers: dict[Input, Reader] = {}
     refused: dict[str, int] = {}
-    for batch in Archive(path, format=log_format, zone=zone).batches():
+    for batch in archive.batches():
         for loss in batch.losses:
             tell(f"{batch.input.path}: offset {loss.offset}: {loss.reason}")
         reader = readers.get(batch.input)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -16,6 +16,7 @@ from sentinel.formats import mapping
 from sentinel.investigate.found import Found
 from sentinel.investigate.piece import Piece
 from sentinel.investigate.result import Result
+from sentinel.packets.ports import DNS_PORTS
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 from sentinel.sources.archive import Archive, files, size_of
@@ -50,6 +51,7 @@ class Inquiry:
     until: datetime | None = None
     thorough: bool = False
     jobs: int = 1
+    dns_ports: Collection[int] = DNS_PORTS  # where packets are DNS
     directory: Directory | None = None
     route: Callable[[Alert], Sequence[str]] = lambda _alert: ()
 
@@ -93,7 +95,10 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         from sentinel.investigate.captures import read_captures
 
         pieces = read_captures(
-            inquiry.paths, job.extractor(inquiry.ruling), hashed_up_to=None if inquiry.case else HASHED_UP_TO
+            inquiry.paths,
+            job.extractor(inquiry.ruling),
+            hashed_up_to=None if inquiry.case else HASHED_UP_TO,
+            dns_ports=inquiry.dns_ports,
         )
     for piece in pieces:
         if piece.matched or piece.ends:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from sentinel.activity.records import Origin
 from sentinel.coverage import Coverage
@@ -13,7 +13,7 @@ from sentinel.sources.ring import NoInterfaceError, link_of
 
 
 def observe_interface(
-    name: str, *, outgoing: bool, stop: threading.Event, tell: Callable[[str], None]
+    name: str, *, outgoing: bool, dns_ports: Collection[int], stop: threading.Event, tell: Callable[[str], None]
 ) -> Iterator[list[tuple[Observation, Origin]]]:
     """Yield what an interface shows, until *stop*; tell at the end, in sentences, how much was read and what was missed.
 
@@ -23,7 +23,7 @@ def observe_interface(
     """
     if link_of(name) is None:
         raise NoInterfaceError(f"there is no interface {name!r}")
-    source = Interface(name, outgoing=outgoing)
+    source = Interface(name, outgoing=outgoing, dns_ports=dns_ports)
     coverage = Coverage(path=source.path)
     for batch in source.batches(stop, {}):
         batch.add_to(coverage)

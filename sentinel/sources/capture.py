@@ -19,9 +19,10 @@ from sentinel.packets.seen import Seen
 from sentinel.packets.sieve_intake import Intake
 from sentinel.packets.wire import Undecodable
 from sentinel.sources.batch import Loss
+from sentinel.sources.standard_input import StandardInput
 from sentinel.sources.unpack import COMPRESSED, Damaged, chunks, kind_of
 
-__all__ = ["CaptureReader", "Seen", "in_order", "looks_like_capture"]
+__all__ = ["CaptureReader", "Seen", "holds_capture", "in_order", "looks_like_capture"]
 
 HEAD = 512
 STANDARD_INPUT = "-"
@@ -92,7 +93,13 @@ class CaptureReader:
     """
 
     def __init__(
-        self, path: str | Path, decoder: Decoder | None = None, *, digest: bool = False, book: FlowBook | None = None
+        self,
+        path: str | Path,
+        decoder: Decoder | None = None,
+        *,
+        digest: bool = False,
+        book: FlowBook | None = None,
+        given: StandardInput | None = None,
     ) -> None:
         """Prepare to read; nothing is opened yet.
 
@@ -102,8 +109,10 @@ class CaptureReader:
                 after the last capture; without one, `seen` does that itself.
             digest: Take the file's SHA-256.
             book: Counts connections of interest. Who gives one calls its `finish` after the last capture.
+            given: Standard input, where it was looked into already.
         """
         self.path = str(path)
+        self._given = given
         self.decoder = decoder or Decoder()
         self.losses: list[Loss] = []
         self.bytes = 0
@@ -148,7 +157,7 @@ class CaptureReader:
         parser = CaptureParser()
         if self._book is not None:
             self._book.path = self.path
-        with _opened(self.path) as opened:
+        with self._opened() as opened:
             file = _Counted(opened, digest=self._digest)
             try:
                 for records in _records(file, parser):
@@ -168,6 +177,11 @@ class CaptureReader:
             self._lost(parser.offset, 0, f"{parser.untimed} packets carry no time and were given that of the packet before")
         if self._finishes:
             yield self.decoder.finish()
+
+    def _opened(self) -> AbstractContextManager[_File]:
+        if self.path != STANDARD_INPUT:
+            return Path(self.path).open("rb")
+        return nullcontext(cast("_File", self._given or sys.stdin.buffer))
 
     def _lost(self, offset: int, length: int | None, reason: str | None) -> None:
         if reason is not None:
@@ -197,14 +211,23 @@ def looks_like_capture(path: str | Path) -> bool:
         OSError: The file cannot be read.
     """
     with Path(path).open("rb") as opened:
-        file = _Counted(opened)
-        kind = kind_of(file.head())
-        if kind in ("zip", "tar"):
-            return False
-        try:
-            return is_capture(next(chunks(file, kind), b""))
-        except Damaged:
-            return False
+        return holds_capture(opened)
+
+
+def holds_capture(opened: _File) -> bool:
+    """Return whether what is read from *opened* is a capture, compressed or not.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    file = _Counted(opened)
+    kind = kind_of(file.head())
+    if kind in ("zip", "tar"):
+        return False
+    try:
+        return is_capture(next(chunks(file, kind), b""))
+    except Damaged:
+        return False
 
 
 def in_order(paths: Sequence[str | Path]) -> list[str]:
@@ -228,10 +251,6 @@ def _first_time(path: str) -> int:
     except (Damaged, Undecodable, OSError):
         pass  # told when the file is read
     return 0
-
-
-def _opened(path: str) -> AbstractContextManager[_File]:
-    return nullcontext(cast("_File", sys.stdin.buffer)) if path == STANDARD_INPUT else Path(path).open("rb")
 
 
 def _utc(nanoseconds: int | None) -> datetime | None:
