@@ -30,7 +30,6 @@ from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.matcher import Match, Matcher
 from sentinel.signatures.service import Service
 from sentinel.sources.batch import Batch, Input
-from sentinel.terms import Severity
 
 DETECT_FROM = 200
 """How many records decide the format of an input."""
@@ -73,7 +72,7 @@ class Ruling:
             Problems: A host of the policy is not one, or belongs to another service.
         """
         full = catalog.with_services(_own_services(policy)) if policy.own_hosts() else catalog
-        facts = {s.id: ServiceFacts(s.name, s.category, Severity.of(s.severity)) for s in full.services.values()}
+        facts = {service.id: ServiceFacts.of(service) for service in full.services.values()}
         return cls(full, policy, Matcher(full), facts)
 
     def wants(self, seen: Observation) -> bool:
@@ -242,7 +241,8 @@ class Extractor:
             return
         for match in self.ruling.matcher.match(seen):
             if match.service.category == "visibility":
-                coverage.unreadable[match.service.blinds or "other"] += 1
+                if match.service.blinds != "nothing":
+                    coverage.unreadable[match.service.blinds or "other"] += 1
             else:
                 yield match
 

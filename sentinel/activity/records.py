@@ -63,6 +63,7 @@ class Session:
     reason: str  # why this verdict and this stage, in a sentence
     attempts: int = 0  # accesses that were refused
     searches: int = 0  # records that prove a search
+    secret_searches: int = 0  # those of them in a mode that leaves no history at the service
     uploads: int = 0
     findings: int = 0  # how many; the findings themselves name their session in the store
     names: tuple[str, ...] = ()

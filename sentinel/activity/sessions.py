@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sentinel.activity.records import Alert, Finding, Session
-from sentinel.activity.wording import closed_text, escalated_text, opened_text
+from sentinel.activity.wording import closed_text, escalated_text, hidden_text, opened_text
 from sentinel.policy.policy import Policy
+from sentinel.signatures.service import Service
 from sentinel.terms import Basis, Severity, Stage, Verdict
 
 GAP = timedelta(minutes=30)
@@ -34,6 +35,19 @@ class ServiceFacts:
     name: str
     category: str
     severity: Severity
+    secret: frozenset[str] = frozenset()  # the indicators of searches that leave no history at the service
+    ended: date | None = None  # when the service ended, as far as known
+
+    @classmethod
+    def of(cls, service: Service) -> ServiceFacts:
+        """Return the facts of a service of the rules."""
+        return cls(
+            name=service.name,
+            category=service.category,
+            severity=Severity.of(service.severity),
+            secret=frozenset(indicator.label for indicator in service.indicators if indicator.secret),
+            ended=service.ended,
+        )
 
 
 @dataclass(slots=True)
@@ -116,7 +130,8 @@ class Sessions:
                 if session.open and session.ended + self._gap < watermark:
                     closed = replace(session, open=False)
                     sessions[index] = changes.sessions[closed.id] = closed
-                    changes.alerts.append(_alert("closed", closed, now, closed_text(closed)))
+                    if _rings(closed):
+                        changes.alerts.append(_alert("closed", closed, now, closed_text(closed)))
             if self._forget:
                 kept = [session for session in sessions if session.open or session.ended + REMEMBERED > watermark]
                 if kept:
@@ -140,7 +155,8 @@ class Sessions:
         for gone, into in changes.merged.items():
             if into in changes.merged:
                 changes.merged[gone] = changes.merged[into]
-        session = _with(base, finding, search, upload)
+        secret = search and finding.indicator in self._services[finding.service].secret
+        session = _with(base, finding, search, upload, secret=secret)
         taken = {s.id for s in near}
         self._known[key] = [s for s in sessions if s.id not in taken] + [session]
         return first, session
@@ -168,10 +184,16 @@ class Sessions:
     def _judged(self, session: Session) -> Session:
         """Set what policy and the ladder say of a session as it now stands."""
         verdict, why = self._policy.judge(session.service, session.category, session.network)
-        severity = min(self._services[session.service].severity, CAPS.get(session.stage, Severity.CRITICAL))
+        service = self._services[session.service]
+        severity = Severity.CRITICAL if session.secret_searches else service.severity
+        severity = min(severity, CAPS.get(session.stage, Severity.CRITICAL))
+        how = _how_known(session)
+        if service.ended and session.started.date() > service.ended:
+            severity = min(severity, Severity.LOW)
+            how += f"; the service ended on {service.ended}, so that its names may be somebody else's by then"
         if verdict is not Verdict.UNSANCTIONED:
             severity = Severity.INFO
-        return replace(session, verdict=verdict, severity=severity, reason=f"{why}; {_how_known(session)}")
+        return replace(session, verdict=verdict, severity=severity, reason=f"{why}; {how}")
 
 
 def _how_known(session: Session) -> str:
@@ -189,10 +211,11 @@ def _stage_known(session: Session) -> str:
     if session.stage is Stage.CONTACT:
         return "a connection was made, as browsers also do ahead of a click; no request was seen"
     known = "a record says so" if session.basis is Basis.OBSERVED else "inferred from the host or from sizes"
-    return f"stage {session.stage.word}: {known}"
+    hidden = f"; {session.secret_searches} in a mode that leaves no history at the service" if session.secret_searches else ""
+    return f"stage {session.stage.word}: {known}{hidden}"
 
 
-def _with(session: Session, finding: Finding, search: bool, upload: bool) -> Session:
+def _with(session: Session, finding: Finding, search: bool, upload: bool, *, secret: bool) -> Session:
     seen = finding.observation
     stage, basis = max((session.stage, session.basis), (finding.stage, finding.basis), key=_rank)
     users = tuple(sorted({*session.users, seen.user} if seen.user else session.users))
@@ -210,6 +233,7 @@ def _with(session: Session, finding: Finding, search: bool, upload: bool) -> Ses
         basis=basis,
         attempts=session.attempts + (not finding.reached),
         searches=max(session.searches + search, proves_one),
+        secret_searches=session.secret_searches + secret,
         uploads=session.uploads + upload,
         findings=session.findings + 1,
         names=tuple(sorted({*session.names, finding.name})),
@@ -234,6 +258,7 @@ def _joined(one: Session, other: Session) -> Session:
         basis=basis,
         attempts=one.attempts + other.attempts,
         searches=one.searches + other.searches,
+        secret_searches=one.secret_searches + other.secret_searches,
         uploads=one.uploads + other.uploads,
         findings=one.findings + other.findings,
         names=tuple(sorted({*one.names, *other.names})),
@@ -256,16 +281,30 @@ def _sum(one: int | None, other: int | None) -> int | None:
     return other if one is None else one + (other or 0)
 
 
+def _rings(session: Session) -> bool:
+    """Return whether a session is told at all. It is kept either way.
+
+    A sanctioned system is there to be used, and a page of an image search engine is nothing before an image goes up.
+    """
+    if session.category == "reverse-image":
+        return session.stage >= Stage.UPLOAD
+    return session.category != "sanctioned"
+
+
 def _raised(old: Session | None, session: Session, now: datetime) -> list[Alert]:
-    if old is None:
+    if not _rings(session):
+        return []
+    if old is None or not _rings(old):
         return [_alert("opened", session, now, opened_text(session))]
     if session.stage > old.stage:
         return [_alert("escalated", session, now, escalated_text(session, old.stage))]
+    if session.secret_searches and not old.secret_searches:
+        return [_alert("escalated", session, now, hidden_text(session), "secret")]
     return []
 
 
-def _alert(kind: str, session: Session, now: datetime, text: str) -> Alert:
-    mark = {"opened": "", "escalated": session.stage.word, "closed": str(session.revision)}[kind]
+def _alert(kind: str, session: Session, now: datetime, text: str, how: str = "") -> Alert:
+    mark = {"opened": "", "escalated": how or session.stage.word, "closed": str(session.revision)}[kind]
     return Alert(
         id="al_" + digest(session.id, kind, mark),
         kind=kind,  # type: ignore[arg-type]

@@ -15,6 +15,13 @@ DID = {
     Stage.RESULT: "viewed face-search results on",
 }
 
+DID_WITH_IMAGES = DID | {
+    Stage.UPLOAD: "uploaded an image to",
+    Stage.SEARCH: "ran an image search on",
+    Stage.RESULT: "viewed image-search results on",
+}
+"""What is said of general reverse-image search: nothing tells whether a face was in the image."""
+
 
 def defang(host: str) -> str:
     """Return a host name that no mail client or chat turns into a link: `app.clearview[.]ai`."""
@@ -47,10 +54,16 @@ def escalated_text(session: Session, before: Stage) -> str:
     return f"{who(session)} {_did(session)}{_names(session)}, after {before.word}: {_judged(session)}"
 
 
+def hidden_text(session: Session) -> str:
+    """Say that a session, whose stage was known, now holds a search that leaves no history at the service."""
+    return f"{who(session)} {_did(session)}{_names(session)}, in a mode that leaves no history there: {_judged(session)}"
+
+
 def closed_text(session: Session) -> str:
     """Sum a session up."""
     counts = [f"{session.findings} records"]
     counts += [f"at least {session.searches} searches"] if session.searches else []
+    counts += [f"{session.secret_searches} of them without a history at the service"] if session.secret_searches else []
     counts += [f"{session.attempts} refused"] if session.attempts else []
     return f"{who(session)} {_did(session)}{_names(session)}; session over with {', '.join(counts)}: {_judged(session)}"
 
@@ -59,7 +72,8 @@ def _did(session: Session) -> str:
     if session.attempts and session.attempts == session.findings:
         return f"was refused access to {session.service_name}"
     hedge = "probably " if session.basis is Basis.INFERRED else ""
-    return f"{hedge}{DID[session.stage]} {session.service_name}"
+    did = DID_WITH_IMAGES if session.category == "reverse-image" else DID
+    return f"{hedge}{did[session.stage]} {session.service_name}"
 
 
 def _names(session: Session) -> str:

@@ -149,7 +149,7 @@ def _answer(result: Result) -> Answer:
         unnamed=sum(s.client is None for s in against),
         people=tuple(sorted({user for s in against for user in (*s.users, *([s.user] if s.user else []))})),
         services=tuple(sorted({s.service_name for s in against})),
-        searches=sum(s.searches for s in against),
+        searches=sum(s.searches for s in against if s.category != "reverse-image"),  # no face is known to be in those
         allowed_searches=sum(s.searches for s in allowed),
         first=min(firsts, default=None),
         last=max(lasts, default=None),

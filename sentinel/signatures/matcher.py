@@ -12,9 +12,9 @@ import hyperscan
 
 from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
-from sentinel.signatures.pattern import path_database
+from sentinel.signatures.pattern import literal_start, path_database
 from sentinel.signatures.service import Indicator, Service, Url
-from sentinel.signatures.spelling import needles
+from sentinel.signatures.spelling import fixed_part, needles, rare_piece
 from sentinel.terms import Basis, Stage
 
 LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})
@@ -41,8 +41,8 @@ class _Known:
 
     domains: list[tuple[Service, Indicator]] = field(default_factory=list)  # it and everything below
     hosts: list[tuple[Service, Indicator]] = field(default_factory=list)  # it alone
-    patterns: list[tuple[Service, Indicator]] = field(default_factory=list)  # one label above it
-    urls: list[tuple[Service, Indicator]] = field(default_factory=list)  # on it, or on one label above it
+    patterns: list[tuple[Service, Indicator]] = field(default_factory=list)  # as many labels below it as the pattern has
+    urls: list[tuple[Service, Indicator]] = field(default_factory=list)  # on it, or on hosts below it that fit a pattern
     mails: list[tuple[Service, Indicator]] = field(default_factory=list)
 
 
@@ -54,6 +54,7 @@ class Matcher:
         self._known: dict[str, _Known] = {}
         self._names: set[str] = set()
         self._paths: set[str] = set()
+        self._queries: set[str] = set()
         self._scanners: dict[tuple[str, tuple[bytes, ...]], hyperscan.Database] = {}
         self._ends: list[int] = []
         for service in catalog.services.values():
@@ -91,7 +92,7 @@ class Matcher:
         self._ends.append(end)
 
     def _compiled(self, spelling: str, header_starts: tuple[bytes, ...]) -> hyperscan.Database:
-        wanted = needles(sorted(self._names), sorted(self._paths), spelling)
+        wanted = needles(sorted(self._names), sorted(self._paths), sorted(self._queries), spelling)
         caseless = hyperscan.HS_FLAG_CASELESS
         expressions = wanted + [b"^" + re.escape(start) for start in header_starts]
         flags = [caseless] * len(wanted) + [hyperscan.HS_FLAG_MULTILINE] * len(header_starts)
@@ -116,18 +117,20 @@ class Matcher:
             self._at(indicator.mail_from).mails.append(entry)
 
     def _add_url(self, url: Url, entry: tuple[Service, Indicator]) -> None:
-        if url.host_pattern:
+        if url.shared:
+            self._known.setdefault(url.host or fixed_part(url.host_pattern or ""), _Known()).urls.append(entry)
+            if url.query:
+                self._queries.add(max(url.query, key=len))
+            else:
+                self._paths.add(url.path or literal_start(url.path_regex or ""))
+        elif url.host_pattern:
             self._below(url.host_pattern).urls.append(entry)
-        elif url.shared:
-            self._known.setdefault(url.host or "", _Known()).urls.append(entry)
-            self._paths.add(url.path or "")
         else:
             self._at(url.host or "").urls.append(entry)
 
     def _below(self, pattern: str) -> _Known:
-        # Behind the star stand a rest of the label and the host: "-face-search.hf.space" is rarer than "hf.space".
-        self._names.add(pattern.partition("*")[2].lstrip("."))
-        return self._known.setdefault(pattern.partition(".")[2], _Known())
+        self._names.add(rare_piece(pattern))
+        return self._known.setdefault(fixed_part(pattern), _Known())
 
     def _at(self, host: str) -> _Known:
         self._names.add(host)
@@ -139,9 +142,9 @@ class Matcher:
             known = self._known.get(here)
             if known is not None:
                 yield from self._proved(known, here, name, seen)
-            _label, dot, here = here.partition(".")
-            if not dot:
+            if not here:
                 return
+            here = here.partition(".")[2]  # in the end "": what holds for any host
 
     def _proved(self, known: _Known, here: str, name: str, seen: Observation) -> Iterator[Match]:
         if seen.kind == "mail":
@@ -151,23 +154,20 @@ class Matcher:
         entries = list(known.domains)
         if here == name:
             entries += known.hosts
-        label, _dot, rest = name.partition(".")
-        if rest == here:
-            entries += [entry for entry in known.patterns if _fits(entry[1].host_pattern or "", label)]
+        entries += [entry for entry in known.patterns if _fits(entry[1].host_pattern or "", name)]
         for service, indicator in entries:
             yield _by_host(service, indicator, name, seen)
         if seen.kind == "http_request" and name in (seen.name, _host_of_url(seen.url)):
             for service, indicator in known.urls:
-                on_host = here == name if indicator.url and indicator.url.host else rest == here
-                if on_host and self._requested(indicator.url, label, seen):
+                if indicator.url and self._requested(indicator.url, name, seen):
                     yield _by_url(service, indicator, name, seen)
 
-    def _requested(self, url: Url | None, label: str, seen: Observation) -> bool:
-        if url is None or seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
+    def _requested(self, url: Url, name: str, seen: Observation) -> bool:
+        if url.host != name and not (url.host_pattern and _fits(url.host_pattern, name)):
             return False
-        if url.host_pattern and not _fits(url.host_pattern, label):
+        if seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
             return False
-        if url.query and url.query not in (seen.query or "").split("&"):
+        if url.query and not _asked(url.query, seen.query or ""):
             return False
         # RFC 3986, 6.2.2.2: an escaped letter is the letter. On a shared host the path is the needle, taken as it stands.
         path = seen.path if url.shared else UNRESERVED.sub(lambda found: chr(int(found[1], 16)), seen.path)
@@ -240,9 +240,26 @@ def _host_of_url(url: str | None) -> str | None:
         return None
 
 
-def _fits(pattern: str, label: str) -> bool:
-    before, _star, after = pattern.partition(".")[0].partition("*")
+def _fits(pattern: str, name: str) -> bool:
+    """Return whether each label of *name* is the pattern's, where a star stands for one character or more of its label."""
+    if pattern == "*":
+        return True
+    wanted, labels = pattern.split("."), name.split(".")
+    return len(wanted) == len(labels) and all(map(_label_fits, wanted, labels))
+
+
+def _label_fits(wanted: str, label: str) -> bool:
+    before, star, after = wanted.partition("*")
+    if not star:
+        return label == wanted
     return len(label) > len(before) + len(after) and label.startswith(before) and label.endswith(after)
+
+
+def _asked(wanted: tuple[str, ...], query: str) -> bool:
+    given = query.split("&")
+    return all(
+        any(one.startswith(want) and one != want for one in given) if want[-1] == "=" else want in given for want in wanted
+    )
 
 
 def _rank(match: Match) -> tuple[bool, Stage, bool, bool]:

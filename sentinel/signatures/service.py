@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
+
+KINDS = ("domain", "host", "host_pattern", "url", "mail_from", "android", "ios", "extension")
+"""What an indicator can be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A request: on `host` or on one label below it (`host_pattern`), with a `path` or a path that fits `path_regex`."""
+    """A request: on `host` or on hosts that fit `host_pattern`, with a `path` or a path that fits `path_regex`."""
 
     host: str | None = None
-    host_pattern: str | None = None
+    host_pattern: str | None = None  # "*" alone: any host
     methods: frozenset[str] = frozenset()  # those that count; empty: any
     path: str | None = None
     path_regex: str | None = None
-    query: str | None = None  # a parameter that must be there
-    shared: bool = False  # the host serves much else: the path is what is looked for
+    query: tuple[str, ...] = ()  # parameters that must be there; "name=" stands for any value but an empty one
+    shared: bool = False  # the host serves much else: query or path is what is looked for
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Url:
         """Return what a signature file's `url` describes."""
         rest = dict(described)
-        method = rest.pop("method", None) or []
-        return cls(**rest, methods=frozenset([method] if isinstance(method, str) else method))
+        method, query = rest.pop("method", None) or [], rest.pop("query", None) or []
+        methods = frozenset([method] if isinstance(method, str) else method)
+        return cls(**rest, methods=methods, query=tuple([query] if isinstance(query, str) else query))
 
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One way a service shows, and the stage that it proves when traffic reaches it. One of the first seven is given."""
+    """One way a service shows, and the stage that it proves when traffic reaches it. One of the first eight is given."""
 
     domain: str | None = None
     host: str | None = None
@@ -38,9 +43,14 @@ class Indicator:
     mail_from: str | None = None
     android: str | None = None
     ios: str | None = None
+    extension: str | None = None
     stage: str = "contact"
     basis: str | None = None
+    role: str | None = None
+    confidence: str | None = None  # None: the service's
     polled: bool = False
+    secret: bool = False  # a search that the service itself keeps no record of
+    platform: bool = False
     note: str | None = None
 
     @classmethod
@@ -54,10 +64,10 @@ class Indicator:
         """The indicator as a person would say it."""
         if self.url:
             methods = "|".join(sorted(self.url.methods)) or "any"
-            return f"url {methods} {self.url.host or self.url.host_pattern}{self.url.path or ' ' + str(self.url.path_regex)}"
-        kind = next(
-            k for k in ("domain", "host", "host_pattern", "mail_from", "android", "ios") if getattr(self, k) is not None
-        )
+            asked = f"?{'&'.join(self.url.query)}" if self.url.query else ""
+            path = self.url.path or " " + str(self.url.path_regex)
+            return f"url {methods} {self.url.host or self.url.host_pattern}{path}{asked}"
+        kind = next(k for k in KINDS if getattr(self, k) is not None)
         return f"{kind} {getattr(self, kind)}"
 
 
@@ -101,6 +111,12 @@ class Service:
             activity=Activity.of(shape) if shape else None,
             described=described,
         )
+
+    @property
+    def ended(self) -> date | None:
+        """When the service ended, as far as known: from then on its names may be somebody else's."""
+        until = self.described.get("valid_until")
+        return date.fromisoformat(until) if until else None
 
     @property
     def references(self) -> Sequence[str]:

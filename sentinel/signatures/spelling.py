@@ -19,11 +19,48 @@ ESCAPES = {
     "labels": [],
 }
 
+# A query's "=", unlike what a host name is made of, is escaped by writers that people use (Gson does, for HTML's sake).
+EQUALS = {"json": rb"(?:=|\\{1,3}u003d)", "zeek": rb"(?:=|\\x3d)", "percent": rb"(?:=|%3d)"}
+
+LONG = 8
+"""Characters from which on a piece of a name or path is rare enough to stand for the whole."""
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the labels of a host pattern behind its last star: `amazonaws.com` of `rekognition.*.amazonaws.com`."""
+    return pattern.rpartition("*")[2].partition(".")[2]
+
+
+def rare_piece(pattern: str) -> str:
+    """Return the piece of a host pattern between stars that few other names hold.
+
+    `-face-search.hf.space` is rarer than `hf.space`, and `rekognition` rarer than `amazonaws.com`.
+    """
+    pieces = [piece.strip(".") for piece in pattern.split("*")]
+    *others, last = pieces
+    if last != fixed_part(pattern):
+        return last
+    return max((piece for piece in others if len(piece) >= LONG), key=len, default=last)
+
+
+def needles(names: list[str], paths: list[str], queries: list[str], spelling: str) -> list[bytes]:
+    """Return regular expressions, to be matched in any ASCII case, in a spelling.
+
+    *names* are hosts, *paths* literal beginnings of paths, and *queries* parameters of a URL's query.
+    """
+    found = [re.escape(_rare_end(name)).encode() for name in names]
+    if spelling == "labels":
+        found += [_counted(name) for name in names]
+    found += [_path(path, spelling) for path in paths]
+    equals = EQUALS.get(spelling, b"=")
+    found += [equals.join(re.escape(part).encode() for part in query.split("=")) for query in queries]
+    return found + ESCAPES[spelling]
+
 
 def _rare_end(name: str) -> str:
     """Return *name* without what most names end in: Hyperscan looks for the ends of literals, and ".com" is in every line."""
-    rest, _dot, last = name.rpartition(".")
-    return f"{rest}.{last[:2]}"
+    rest, dot, last = name.rpartition(".")
+    return f"{rest}.{last[:2]}" if dot else name
 
 
 def _counted(name: str) -> bytes:
@@ -32,12 +69,12 @@ def _counted(name: str) -> bytes:
     return re.escape(first + b"".join(b"(%d)%s" % (len(label), label) for label in others))
 
 
-def needles(names: list[str], paths: list[str], spelling: str) -> list[bytes]:
-    """Return regular expressions, to be matched in any ASCII case, for *names* (hosts) and *paths* (literal) in a spelling."""
-    # JSON may stand in a text of JSON, and then escapes what the inner one escaped.
-    slash = rb"\\{0,3}/" if spelling == "json" else b"/"
-    found = [re.escape(_rare_end(name)).encode() for name in names]
-    if spelling == "labels":
-        found += [_counted(name) for name in names]
-    found += [slash.join(re.escape(part).encode() for part in path.split("/")) for path in paths]
-    return found + ESCAPES[spelling]
+def _path(path: str, spelling: str) -> bytes:
+    if spelling != "json":
+        return re.escape(path).encode()
+    # JSON may escape a slash, and JSON within a text of JSON escapes what the inner one escaped. Literals compile and scan
+    # several times as fast as such alternatives, so that a long piece without a slash serves where the path has one.
+    longest = max(path.split("/"), key=len)
+    if len(longest) >= LONG:
+        return re.escape(longest).encode()
+    return rb"\\{0,3}/".join(re.escape(part).encode() for part in path.split("/"))

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -18,17 +18,30 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERVICES = {
     "svc": ServiceFacts("Service", "face-search", Severity.HIGH),
     "own": ServiceFacts("Own", "sanctioned", Severity.INFO),
+    "images": ServiceFacts("Images", "reverse-image", Severity.LOW),
+    "hiding": ServiceFacts("Hiding", "face-search", Severity.HIGH, secret=frozenset({"url POST x.example/secret"})),
+    "gone": ServiceFacts("Gone", "face-search", Severity.HIGH, ended=date(2025, 6, 30)),
 }
 
 
-def finding(minute, stage=Stage.LOOKUP, *, client="10.0.0.1", service="svc", reached=True, basis=Basis.OBSERVED, **seen):
+def finding(
+    minute,
+    stage=Stage.LOOKUP,
+    *,
+    client="10.0.0.1",
+    service="svc",
+    reached=True,
+    basis=Basis.OBSERVED,
+    indicator="domain x.example",
+    **seen,
+):
     observation = Observation(time=START + timedelta(minutes=minute), kind="dns_query", client=client, name="x.example", **seen)
     return Finding(
         id=digest(str(minute), stage.word, client or "", service),
         observation=observation,
         service=service,
         category=SERVICES[service].category,
-        indicator="domain x.example",
+        indicator=indicator,
         stage=stage,
         basis=basis,
         name="x.example",
@@ -103,11 +116,68 @@ def test_refused_accesses_are_attempts_and_said_to_be():
     assert "was refused access" in changes.alerts[0].text
 
 
-def test_sanctioned_use_is_counted_and_does_not_ring():
-    """It is kept as carefully, but it is not an incident."""
-    _, changes = fold(finding(0, Stage.SEARCH, service="own"))
-    assert changes.alerts[0].session.verdict is Verdict.SANCTIONED
-    assert changes.alerts[0].severity is Severity.INFO
+def test_sanctioned_use_is_kept_and_tells_nobody():
+    """The county's system is there to be used: it is kept as carefully, and nobody is bothered with it."""
+    sessions, changes = fold(finding(0, Stage.SEARCH, service="own"))
+    (session,) = known(sessions)
+    assert (session.verdict, session.severity, session.searches) == (Verdict.SANCTIONED, Severity.INFO, 1)
+    assert changes.alerts == []
+    assert sessions.close(START + timedelta(hours=2), START).alerts == []
+
+
+def test_an_image_search_engine_is_told_of_once_an_image_goes_up():
+    """Everybody opens such pages; nothing is known before an image is sent, and nothing of a face even then."""
+    sessions, first = fold(finding(0, Stage.VISIT, service="images"))
+    assert first.alerts == []
+    _, second = fold(finding(1, Stage.UPLOAD, service="images"), finding(2, Stage.SEARCH, service="images"), sessions=sessions)
+    (alert,) = second.alerts
+    assert (alert.kind, alert.severity) == ("opened", Severity.LOW)
+    assert "ran an image search on Images" in alert.text
+    assert "face" not in alert.text
+
+
+def test_pages_of_an_image_search_engine_close_without_a_word():
+    """A session that nobody was told of must not be summed up to anybody either."""
+    sessions, _ = fold(finding(0, Stage.VISIT, service="images"))
+    closed = sessions.close(START + timedelta(hours=2), START)
+    assert (len(closed.sessions), closed.alerts) == (1, [])
+
+
+SECRET = "url POST x.example/secret"
+
+
+def test_a_search_that_leaves_no_history_is_the_gravest_and_is_told_even_after_another_search():
+    """Whoever chooses that mode hides the search from the vendor's own log, and so from every later inquiry there."""
+    sessions, first = fold(finding(0, Stage.SEARCH, service="hiding", indicator="url POST x.example/search"))
+    assert [alert.severity for alert in first.alerts] == [Severity.HIGH]
+    _, second = fold(finding(1, Stage.SEARCH, service="hiding", indicator=SECRET), sessions=sessions)
+    _, third = fold(finding(2, Stage.SEARCH, service="hiding", indicator=SECRET), sessions=sessions)
+    assert [(alert.kind, alert.severity) for alert in second.alerts] == [("escalated", Severity.CRITICAL)]
+    assert "leaves no history" in second.alerts[0].text
+    assert third.alerts == []
+    (session,) = known(sessions)
+    assert (session.searches, session.secret_searches) == (3, 2)
+    assert "2 in a mode that leaves no history" in session.reason
+    assert second.alerts[0].id != first.alerts[0].id
+
+
+@pytest.mark.parametrize("stage", [Stage.LOOKUP, Stage.VISIT])
+def test_a_hidden_search_that_was_refused_is_none(stage):
+    """A blocked or failed request hid nothing: it is an attempt or a visit like any other."""
+    sessions, _ = fold(finding(0, stage, service="hiding", indicator=SECRET))
+    (session,) = known(sessions)
+    assert (session.secret_searches, session.severity <= Severity.MEDIUM) == (0, True)
+
+
+def test_a_service_that_had_ended_is_worth_little_and_the_reason_says_why():
+    """A dead service's name lapses and may be bought by anybody; in the years before, it was what it was."""
+    sessions, _ = fold(finding(0, Stage.SEARCH, service="gone"))
+    before = finding(0, Stage.SEARCH, service="gone", client="10.0.0.2")
+    old = replace(before, observation=replace(before.observation, time=START - timedelta(days=400)))
+    fold(old, sessions=sessions)
+    late, early = sorted(known(sessions), key=lambda s: s.client)
+    assert (late.severity, "somebody else's by then" in late.reason) == (Severity.LOW, True)
+    assert (early.severity, "somebody else's" in early.reason) == (Severity.HIGH, False)
 
 
 def test_a_session_closes_by_event_time_and_says_so_once():

@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.observation import Observation
+from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.folders import builtin_rules
 from sentinel.signatures.matcher import Matcher
 from sentinel.signatures.reading import load_catalog
+from sentinel.signatures.service import Service
 from sentinel.terms import Basis, Stage
 
 CATALOG = load_catalog([builtin_rules()])
@@ -145,6 +148,95 @@ def test_further_names_of_an_observation_match_too():
 def test_the_path_of_a_news_article_matches_nothing():
     """Writing about a service is not using it."""
     assert match("http_request", name="news.example", path="/clearview.ai", query="q=pimeyes.com", method="GET") == {}
+
+
+def made(*indicators):
+    described = {"id": "made", "name": "Made", "category": "face-search", "severity": "high", "references": []}
+    return Matcher(Catalog.of([Service.of({**described, "indicators": list(indicators)})]))
+
+
+def request(url, method="GET"):
+    parts = urlsplit(url)
+    return Observation(
+        time=TIME, kind="http_request", name=parts.hostname, url=url, path=parts.path, query=parts.query or None, method=method
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("faces.*.cloud.example", "faces.us-east-1.cloud.example", True),
+        ("faces.*.cloud.example", "FACES.eu.cloud.example.", True),
+        ("faces.*.cloud.example", "faces.cloud.example", False),
+        ("faces.*.cloud.example", "faces.a.b.cloud.example", False),
+        ("faces.*.cloud.example", "x.faces.us.cloud.example", False),
+        ("faces.*.cloud.example", "myfaces.us.cloud.example", False),
+        ("faces.*.cloud.example", "faces.us.cloud.example.org", False),
+        ("r*.*.cloud.example", "r1.eu.cloud.example", True),
+        ("r*.*.cloud.example", "r.eu.cloud.example", False),
+    ],
+)
+def test_a_star_stands_for_a_part_of_one_label(pattern, name, fits):
+    """A cloud names its regions in the middle of a host: no other depth and no other first label is meant."""
+    matcher = made({"host_pattern": pattern})
+    assert bool(matcher.match(Observation(time=TIME, kind="dns_query", name=name))) is fits
+    if fits:
+        counted = "".join(f"({len(label)}){label}" for label in name.rstrip(".").split("."))
+        for spelling, written in (("plain", name), ("json", name), ("labels", counted)):
+            assert matcher.scan(memoryview(written.encode()), spelling), spelling
+
+
+SHARED = {"host": "www.search.example", "path": "/images/search", "shared": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "url", "fits"),
+    [
+        ("iss=sbiupload", "https://www.search.example/images/search?view=x&iss=sbiupload", True),
+        ("iss=sbiupload", "https://www.search.example/images/search?iss=sbiuploads", False),
+        ("iss=sbiupload", "https://www.search.example/images/search?q=iss=sbiupload", False),
+        ("cbir_id=", "https://www.search.example/images/search?cbir_id=1%2Fabc", True),
+        ("cbir_id=", "https://www.search.example/images/search?cbir_id=", False),
+        (["udm=44", "vsrid="], "https://www.search.example/images/search?vsrid=1&udm=44", True),
+        (["udm=44", "vsrid="], "https://www.search.example/images/search?udm=44", False),
+        ("udm=44", "https://search.example/images/search?udm=44", False),
+    ],
+)
+def test_a_query_is_matched_by_whole_parameters(query, url, fits):
+    """The words of somebody's search stand in the same query: they must not pass for a parameter."""
+    matcher = made({"url": {**SHARED, "query": query}, "stage": "upload"})
+    assert bool(matcher.match(request(url))) is fits
+    if fits:
+        assert matcher.scan(memoryview(url.encode()), "plain")
+        assert matcher.scan(memoryview(url.replace("=", "\\u003d").encode()), "json")
+        assert matcher.scan(memoryview(url.replace("=", "\\x3d").encode()), "zeek")
+
+
+def test_a_shared_host_makes_no_record_a_candidate():
+    """A search engine is in every thirtieth line of a proxy's log: its name must not be what logs are searched for."""
+    by_regex = {"host": SHARED["host"], "path_regex": "^/visual-faces/v[0-9]+$", "shared": True}
+    matcher = made({"url": {**SHARED, "query": "iss=sbiupload"}}, {"url": by_regex})
+    assert matcher.scan(memoryview(b"GET https://www.search.example/images/search?q=cats"), "plain") == []
+    assert matcher.scan(memoryview(b"GET https://www.search.example/visual-faces/v3"), "plain")
+
+
+@pytest.mark.parametrize("url", ["https://a.example/api/v1/recognise/faces", "http://192.0.2.7:8000/api/v1/recognise/faces"])
+def test_a_path_may_count_whatever_the_host(url):
+    """A server that people set up themselves has no name that could be known; its software's path is its sign."""
+    matcher = made({"url": {"host_pattern": "*", "method": "POST", "path": "/api/v1/recognise/faces", "shared": True}})
+    assert matcher.match(request(url, "POST"))
+    assert matcher.match(request(url)) == []
+    assert matcher.match(request(url.replace("/api", "/x/api"), "POST")) == []
+    assert matcher.scan(memoryview(url.encode()), "plain")
+
+
+def test_tors_own_names_are_matched_below_their_one_label():
+    """Such a query leaks when something bypasses Tor's own resolving; it never names anybody else's host."""
+    matcher = made({"domain": "onion"})
+    for name, fits in (("abc.onion", True), ("theonion.com", False), ("abc.onions", False), ("onion.example", False)):
+        assert bool(matcher.match(Observation(time=TIME, kind="dns_query", name=name))) is fits
+    assert matcher.scan(memoryview(b"abc.onion"), "plain")
+    assert matcher.scan(memoryview(b"(3)abc(5)onion(0)"), "labels")
 
 
 def test_what_blinds_us_is_its_own_category():

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sentinel.problems import Problems
-from sentinel.signatures.pattern import path_database
+from sentinel.signatures.pattern import literal_start, path_database
 from sentinel.signatures.reading import load_catalog, sanctioned_service
 
 GOOD = """\
@@ -76,6 +76,75 @@ def test_every_branch_of_a_pattern_is_anchored():
     hits = []
     path_database("^/a|/b").scan(b"/x/b", match_event_handler=lambda *hit: hits.append(hit))
     assert hits == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "start"),
+    [
+        ("^/face/v[0-9.]+/identify$", "/face/v"),
+        (r"^/upload\.php$", "/upload.php"),
+        ("^/api/v1/searches/?$", "/api/v1/searches"),
+        ("^/a+b", "/a"),
+        ("^/ab{0,3}", "/a"),
+        (r"^/a\.?b", "/a"),
+        ("^/a|/b", ""),
+        ("^(/a|/b)", ""),
+        ("^/x/(a|b)", "/x/"),
+        (r"^/\d", "/"),
+    ],
+)
+def test_what_every_fitting_path_begins_with(pattern, start):
+    """Logs are searched for it: a character too many would be a blind spot."""
+    assert literal_start(pattern) == start
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{host_pattern: '*.faces.example'}",
+        "{host_pattern: 'a.*.faces.example'}",
+        "{url: {host_pattern: 'a.*.faces.example', path: /x}}",
+        "{url: {host_pattern: '*.faces.example', path: /face/search, shared: true}}",
+        "{url: {host_pattern: '*', method: POST, path: /face/search, shared: true}}",
+        "{url: {host: www.faces.example, path: /x, query: 'rpt=imageview', shared: true}}",
+        "{extension: abcdefghijklmnopabcdefghijklmnop}",
+    ],
+)
+def test_what_a_service_may_be_told_by(tmp_path, entry):
+    """The shapes that the catalog needs."""
+    assert loaded(tmp_path, GOOD.replace("tests:", f"  - {entry}\ntests:"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{host_pattern: '*'}", "a host_pattern has a *"),
+        ("{host_pattern: 'a*.com'}", "a host such as example.com"),
+        ("{host_pattern: 'faces*.co.uk'}", "everybody's names end in 'co.uk'"),
+        ("{host_pattern: 'a**.faces.example'}", "once in each"),
+        ("{url: {host_pattern: '*', path: /face/search, shared: true}}", "a url on any host"),
+        ("{url: {host_pattern: '*', method: POST, path: /face/search}}", "a url on any host"),
+        ("{url: {host_pattern: '*.faces.example', path: /face/search}}", "is shared"),
+        ("{url: {host: www.faces.example, path: /x, shared: true}}", "6 literal characters"),
+        ("{url: {host: www.faces.example, path_regex: '^/(a|b)', shared: true}}", "6 literal characters"),
+        ("{domain: ngrok.io, platform: true}", "only a visibility service"),
+        ("{domain: faces.example, platform: true}", "is no public suffix"),
+        ("{domain: ngrok.io}", "is a public suffix"),
+        ("{host: t.me, url: {host: t.me, path: /x}}", "an indicator is one of"),
+    ],
+)
+def test_what_would_match_other_people_is_refused(tmp_path, entry, said):
+    """A name that many share, or a path that is in every log, accuses those who have searched no face."""
+    found = problems(tmp_path, GOOD.replace("tests:", f"  - {entry}\ntests:"))
+    assert any(said in problem.what for problem in found), found
+
+
+def test_a_visibility_service_may_name_a_public_suffix_and_addresses(tmp_path):
+    """Everybody's tunnels end in ngrok.io, and that a tunnel is used is all that is said; addresses are for firewalls."""
+    text = GOOD.partition("indicators:")[0].replace("category: face-search", "category: visibility\nblinds: vpn")
+    text += "addresses: [192.0.2.1, '2001:DB8::1']\nindicators: [{domain: ngrok.io, platform: true}]\n"
+    catalog = loaded(tmp_path, text + "tests: {match: [{dns: abc.ngrok.io}], no_match: [{dns: ngrok.io.example}]}\n")
+    assert catalog.services["some-service"].described["addresses"] == ["192.0.2.1", "2001:db8::1"]
 
 
 def test_a_rule_whose_own_case_fails_does_not_load(tmp_path):
