@@ -14,6 +14,7 @@ from sentinel.formats import FORMATS
 from sentinel.formats.clock import StreamClock, zone_of
 from sentinel.formats.format import Malformed, Stream, cleaned
 from sentinel.formats.mapping import KNOWN
+from sentinel.formats.mapping.shapes import Row
 from sentinel.observation import Observation, ip_address
 from sentinel.schemas.text import clean, cut
 from sentinel.sources.archive import Archive
@@ -24,12 +25,18 @@ NAMES = frozenset({"name", "names", "url", "answers"})
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One record, and what became of it. `left` are the fields that the mapping does not look at, with what they say."""
+    """One record, and what became of it.
+
+    `left` are the fields that the mapping does not look at, with what they say; `doubted` those that say who it was and are not
+    believed: they stand behind `text`, which may have made them up.
+    """
 
     number: int
     seen: Sequence[Observation]
     refused: str | None
     left: Mapping[str, str]
+    text: str | None
+    doubted: Sequence[str]
     assumptions: Sequence[str]  # of the times so far
 
     def lines(self) -> Iterator[str]:
@@ -40,6 +47,9 @@ class Tried:
             yield f"{self.number}: no access"
         for one in self.seen:
             yield f"{self.number}: " + " ".join(_shown(key, value) for key, value in _said(one).items())
+        if self.doubted:
+            fields = ", ".join(map(clean, self.doubted))
+            yield f"    not believed: {fields}, behind the text of {clean(self.text or '')}; see followed_by in docs/formats.md"
         if self.left:
             yield "    left: " + " ".join(_shown(key, value) for key, value in self.left.items())
 
@@ -50,6 +60,7 @@ class Tried:
             "observations": [_said(one) for one in self.seen],
             "refused": self.refused,
             "left": dict(self.left),
+            "doubted": list(self.doubted),
         }
 
 
@@ -73,19 +84,26 @@ def tried(path: str, name: str, zone: str | None) -> Iterator[Tried]:
                 seen, refused = log_format.parse(record, stream), None
             except Malformed as error:
                 seen, refused = (), str(error)
-            yield Tried(number, seen, refused, _left(name, record, stream.header), clock.assumptions())
+            rows = _rows(name, record, stream.header)
+            doubts = [KNOWN[name].mapped.doubted(row) for row in rows] if seen else []
+            text = next((text for text, keys in doubts if keys), None)
+            doubted = sorted({key for _text, keys in doubts for key in keys})
+            yield Tried(number, seen, refused, _left(name, rows), text, doubted, clock.assumptions())
 
 
-def _left(name: str, record: bytes, header: tuple[str, ...]) -> dict[str, str]:
-    """Return the fields that a mapping leaves, with what they say."""
-    mapping = KNOWN.get(name)
-    if mapping is None:
-        return {}
-    used = mapping.mapped.used()
+def _rows(name: str, record: bytes, header: tuple[str, ...]) -> Sequence[Row]:
+    """Return a record of a mapped format taken apart; nothing where it cannot be."""
     try:
-        rows = mapping.mapped.rows(record, header)
+        return KNOWN[name].mapped.rows(record, header) if name in KNOWN else ()
     except Malformed:
+        return ()
+
+
+def _left(name: str, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the fields that a mapping leaves, with what they say."""
+    if name not in KNOWN:
         return {}
+    used = KNOWN[name].mapped.used()
     found: dict[str, str] = {}
     for row in rows:
         for key, value in _flat(row.values):

@@ -49,6 +49,19 @@ def test_try_prints_objects_when_asked(tmp_path):
     assert rows[0]["observations"][0]["name"] == "pimeyes.com"
 
 
+def test_try_names_what_is_not_believed_and_why(tmp_path):
+    """A user behind a URL may be a piece of it; whoever knows the product's order of fields is told where to say so."""
+    (tmp_path / "own.yaml").write_text(
+        MAPPING.replace("json", "pairs").replace("{source.ip: ip", "{user.name: who, source.ip: ip")
+    )
+    (tmp_path / "a.log").write_text("when=1795410820 ip=10.0.0.5 url=https://pimeyes.com/en who=jdoe\n")
+    done = subprocess.run(
+        [SENTINEL, "formats", "try", tmp_path / "own.yaml", tmp_path / "a.log"], capture_output=True, text=True, timeout=60
+    )
+    assert "claimed_user=jdoe" in done.stdout
+    assert "not believed: who, behind the text of url; see followed_by" in done.stdout
+
+
 def test_list_says_of_each_format_what_it_was_tested_with_and_since_when():
     """The difference between a program of ours and somebody's samples is the reader's to weigh."""
     done = subprocess.run([SENTINEL, "formats", "list", "--json"], capture_output=True, text=True, timeout=60)

@@ -152,6 +152,11 @@ class MappingFile(_Model):
     each: str | None = Field(None, description="json: the list whose items are the records.")
     separator: str | None = Field(None, min_length=1, description="pairs: what parts them; left out, blanks.")
     quoted: bool = Field(False, description='pairs: only key="value" and key:"value" count, wherever they stand.')
+    escapes: bool = Field(False, description="pairs: texts stand in quotes, and quotes in them have a backslash before them.")
+    followed_by: dict[str, str] = Field(
+        default_factory=dict, description="What the product always writes directly behind a text that a client may choose."
+    )
+    sorted_after: str | None = Field(None, description="pairs: the field behind which all are sorted by name.")
     keys: list[str] = Field(default_factory=list, description="pairs: the only keys, where values hold blanks and other =.")
     delimiter: str = Field(",", min_length=1, max_length=1, description="csv")
     columns: list[str] = Field(default_factory=list, description="csv: names by position; an empty one is not of interest.")
@@ -181,6 +186,8 @@ class MappingFile(_Model):
             "each": "json",
             "separator": "pairs",
             "quoted": "pairs",
+            "escapes": "pairs",
+            "sorted_after": "pairs",
             "keys": "pairs",
             "columns": "csv",
             "at_least": "csv",

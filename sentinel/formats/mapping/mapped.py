@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from sentinel.formats.format import Malformed, Stream
 from sentinel.formats.mapping import shapes
-from sentinel.formats.mapping.shapes import Reader, Row
+from sentinel.formats.mapping.belief import Belief, Told
+from sentinel.formats.mapping.shapes import Reader, Row, texts
 from sentinel.formats.mapping.times import read as read_moment
 from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import read_time
@@ -62,8 +63,11 @@ TARGETS = {
 NAMES = frozenset({"name", "names", "url", "answers", "path", "query"})
 """What is matched: how it may be spelt decides what the scanner looks for."""
 
-IDENTITY = frozenset({"client", "user", "claimed_user", "device"})
-"""What must never be guessed: when a record says it twice, differently, neither is believed."""
+TEXTS = NAMES | {"user_agent"}
+"""What whoever asks may choose freely."""
+
+IDENTITY = frozenset({"client", "client_port", "user", "claimed_user", "device", "flow"})
+"""What must never be guessed: taken only where no such text can have put it, and not when it is said twice, differently."""
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 NONE = ("", "-")
@@ -98,14 +102,22 @@ class _Field:
     decode: str | None = None
     unit: float = 1.0
 
-    def texts(self, row: Row, none: frozenset[str]) -> list[str]:
+    def texts(self, told: Told, none: frozenset[str]) -> list[str]:
         """Return what the first of the keys that says something says: one text, or several of a list."""
         if self.const is not None:
             return [self.const]
+        found = self._of_keys(told.own, none, several=self.target not in IDENTITY)
+        return found if found or self.target in IDENTITY else self.claims(told, none)
+
+    def claims(self, told: Told, none: frozenset[str]) -> list[str]:
+        """Return what the first of the keys says where a client's text may have put it."""
+        return self._of_keys(told.perhaps, none, several=self.target in NAMES)
+
+    def _of_keys(self, ask: Callable[[str], tuple[list[str], bool]], none: frozenset[str], *, several: bool) -> list[str]:
         for key in self.keys:
-            values = _texts(row.get(key))
-            if key in row.more:
-                values = [] if self.target in IDENTITY else [*values, *row.more[key]]
+            values, differ = ask(key)
+            if differ and not several:
+                continue
             values = [text for value in values for text in self._parts(value) if text not in none]
             if values:
                 return values
@@ -125,16 +137,6 @@ class _Field:
                 text = _DECODE[self.decode](text)
             if self.containing is None or self.containing in text:
                 yield text.strip()
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, bool):
-        return ["true" if value else "false"]
-    if isinstance(value, int):
-        return [str(value)] if -(1 << 63) < value < 1 << 64 else []
-    return [text for item in value[: shapes.MOST_ITEMS] for text in _texts(item)] if isinstance(value, list) else []
 
 
 _DECODE: dict[str, Callable[[str], str]] = {"percent": partial(unquote, errors="surrogateescape")}
@@ -166,7 +168,7 @@ class Condition:
 
     @staticmethod
     def _says(value: Any, exact: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
-        said = [text.strip().lower() for text in _texts(value)]
+        said = [text.strip().lower() for text in texts(value)]
         return any(text in exact or any(text not in NONE and _like(text, one) for one in patterns) for text in said)
 
 
@@ -197,14 +199,14 @@ class _Time:
     at_end: bool
     before: str | None
 
-    def read(self, row: Row, stream: Stream, none: frozenset[str]) -> tuple[datetime, str] | None:
+    def read(self, told: Told, stream: Stream, none: frozenset[str]) -> tuple[datetime, str] | None:
         """Return the time in UTC and as it is written; None when the record has no such field."""
         for keys in self.keys:
-            parts = [text for key in keys for text in _texts(row.get(key))[:1] if text not in none]
+            parts = [text for key in keys for text in told.one(key)[:1] if text not in none]
             if len(parts) == len(keys):
                 text = " ".join(parts)
                 text = text.partition(self.before)[0] if self.before else text
-                zone = next(iter(_texts(row.get(self.zone_key))), None) if self.zone_key else None
+                zone = next(iter(told.one(self.zone_key)), None) if self.zone_key else None
                 return read_moment(text, self.form, zone or self.zone, stream.clock), text
         return None
 
@@ -250,6 +252,8 @@ class Mapped:
             for one in spec["observations"]
         )
 
+        self.belief = self._believing(spec)
+
     def recognises(self, record: bytes, columns: tuple[str, ...] = ()) -> bool:
         """Return whether a record is of this format, by its shape and the fields that it has; *columns* a header has named."""
         try:
@@ -294,6 +298,23 @@ class Mapped:
         found |= {key for key, _exact, _starts in (*self._where.words, *self._any.words)} | set(self._has)
         return {one for key in found for one in key.split(" | ")}
 
+    def doubted(self, row: Row) -> tuple[str | None, list[str]]:
+        """Return the text behind which fields may be a piece of it, and those that are not taken for that reason."""
+        told = self.belief.told(row)
+        keys = {key for kind in self.kinds for one in kind.fields if one.target in IDENTITY for key in one.keys}
+        return told.text, sorted(key for key in keys if told.perhaps(key)[0])
+
+    def _believing(self, spec: Spec) -> Belief:
+        chosen = {
+            one for kind in self.kinds for f in kind.fields if f.target in TEXTS for key in f.keys for one in key.split(" | ")
+        }
+        return Belief(
+            texts=frozenset(chosen),
+            known=frozenset(self.used() - chosen),
+            followed_by=spec.get("followed_by", {}),
+            sorted_after=spec.get("sorted_after"),
+        )
+
     def _reading(self, header: tuple[str, ...]) -> Reader:
         if self._with_columns is None:
             return self.reader
@@ -307,7 +328,7 @@ class Mapped:
             and not any(row.get(key) is not None for key in self._lacks)
             and self._where.holds(row)
             and (not self._any.words or self._any.any_holds(row))
-            and all(_FORMS[form](next(iter(_texts(row.get(key))), "")) for key, form in self._forms)
+            and all(_FORMS[form](next(iter(texts(row.get(key))), "")) for key, form in self._forms)
         )
 
     def _missing(self, row: Row) -> str:
@@ -315,41 +336,45 @@ class Mapped:
         return f"no {', '.join(gone)}" if gone else "its fields say something else"
 
     def _observation(self, row: Row, kind: _Kind, stream: Stream) -> Observation:
+        told = self.belief.told(row)
         took: Took = {}
         units: dict[str, float] = {}
         for one in kind.fields:
-            texts = one.texts(row, self.none) if one.target == "name" or one.target not in took else []
-            if texts and one.target in took:  # an SNI beside a Host: the access is tied to both
-                took["names"] = [*took.get("names", ()), *texts]
-            elif texts:
-                took[one.target], units[one.target] = texts, one.unit
-        said = _said(kind.kind or "", took, units)
+            found = one.texts(told, self.none) if one.target == "name" or one.target not in took else []
+            if found and one.target in took:  # an SNI beside a Host: the access is tied to both
+                took["names"] = [*took.get("names", ()), *found]
+            elif found:
+                took[one.target], units[one.target] = found, one.unit
+        if not took.keys() & {"user", "claimed_user"}:
+            claims = (one.claims(told, self.none) for one in kind.fields if one.target in ("user", "claimed_user"))
+            took["claimed_user"] = next((found for found in claims if found), [])
+        said = _said(kind.kind or "", {key: found for key, found in took.items() if found}, units)
         said.setdefault("resolver", row.envelope.host)
-        action = self._action(row, kind)
+        action = self._action(told, kind)
         if said.get("status") == 407 and said["kind"] in ("http_request", "proxy_connect"):
             action = "challenged"
             # What comes with a request that was asked to log in was never checked.
             said["claimed_user"] = said.pop("user", None) or said.get("claimed_user")
-        time, text, at_end = self._time(row, stream)
+        time, text, at_end = self._time(told, stream)
         if at_end and (took_secs := said.get("duration")) and timedelta(seconds=took_secs) < time - _EPOCH:
             time -= timedelta(seconds=took_secs)
         return Observation(time=time, time_text=text, action=action, **said)
 
-    def _time(self, row: Row, stream: Stream) -> tuple[datetime, str, bool]:
+    def _time(self, told: Told, stream: Stream) -> tuple[datetime, str, bool]:
         for one in self._times:
-            found = one.read(row, stream, self.none)
+            found = one.read(told, stream, self.none)
             if found:
                 return *found, one.at_end
-        written = row.envelope.time_text
+        written = told.row.envelope.time_text
         if written is None:
             raise Malformed("no time")
         return read_time(written, stream.clock), written, False
 
-    def _action(self, row: Row, kind: _Kind) -> Action | None:
+    def _action(self, told: Told, kind: _Kind) -> Action | None:
         keys, words, otherwise = kind.actions
-        said = [text for key in keys for text in _texts(row.get(key)) if text not in self.none]
+        said = [text for key in keys for text in told.one(key) if text not in self.none]
         for action, condition in words:
-            if said and condition.holds(Row({"": said}, row.envelope)):
+            if said and condition.holds(Row({"": said}, told.row.envelope)):
                 return action
         return otherwise if said or not keys else None
 
@@ -518,7 +543,9 @@ def _reader(spec: Spec) -> Reader:
     if shape == "json":
         return _json_reader(spec.get("each"))
     if shape == "pairs":
-        return _pair_reader(spec.get("separator"), spec.get("quoted", False), tuple(spec.get("keys", ())))
+        return _pair_reader(
+            spec.get("separator"), spec.get("quoted", False), spec.get("escapes", False), tuple(spec.get("keys", ()))
+        )
     return shapes.leef_rows if shape == "leef" else shapes.cef_rows
 
 
@@ -528,8 +555,9 @@ def _json_reader(each: str | None) -> Reader:
 
 
 @cache
-def _pair_reader(separator: str | None, quoted: bool, keys: tuple[str, ...]) -> Reader:
-    return partial(shapes.pair_rows, separator=separator, quoted=quoted, keys=shapes.keys_pattern(keys) if keys else None)
+def _pair_reader(separator: str | None, quoted: bool, escapes: bool, keys: tuple[str, ...]) -> Reader:
+    pattern = shapes.keys_pattern(keys) if keys else None
+    return partial(shapes.pair_rows, separator=separator, quoted=quoted, escapes=escapes, keys=pattern)
 
 
 def _with_columns(spec: Spec) -> Callable[[tuple[str, ...]], Reader]:

@@ -10,9 +10,9 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sentinel.formats.envelope import Envelope, peel
 from sentinel.formats.format import Malformed, as_text
@@ -42,17 +42,29 @@ _WRAPPERS = ("message", "log", "event.original", "_raw", "MESSAGE", "line")
 _NEWLINES = {"n": "\n", "r": "\r"}
 
 
+class Said(NamedTuple):
+    """One key and its value, in the order of the record; `closed`: no part of the value can look like another field."""
+
+    key: str
+    value: str
+    closed: bool
+
+
+class Twice(list[Any]):
+    """What an object of JSON says under a key that it has twice, differently."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A record taken apart. In `values` text shapes have texts; JSON has what it has, nested.
 
-    `more` holds what a key that was given twice says the other times, as far as it is something else: a value that its
-    writer did not quote may hold text that looks like another field, so that neither can be believed to be whose it is.
+    `said` holds all that a text shape says, in its order and with what is said twice: a value may hold text that looks like
+    another field, and only the order shows what it cannot have made up (`mapping/belief.py`). None: JSON.
     """
 
     values: Mapping[str, Any]
     envelope: Envelope
-    more: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    said: tuple[Said, ...] | None = None
 
     def get(self, path: str) -> Any:
         """Return what a field holds, None when it is not there.
@@ -79,6 +91,17 @@ def enveloped(text: str) -> Envelope:
 Reader = Callable[[bytes], Sequence[Row]]
 
 
+def texts(value: Any) -> list[str]:
+    """Return what a value says as texts: one, or those of a list."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, bool):
+        return ["true" if value else "false"]
+    if isinstance(value, int):
+        return [str(value)] if -(1 << 63) < value < 1 << 64 else []
+    return [text for item in value[:MOST_ITEMS] for text in texts(item)] if isinstance(value, list) else []
+
+
 def walk(here: Any, path: str) -> Any:
     """Follow a dotted *path*. Keys that hold dots themselves come first; a list gives what each of its items has."""
     if isinstance(here, str) and here.startswith("{"):
@@ -88,7 +111,8 @@ def walk(here: Any, path: str) -> Any:
         if head.isdecimal():
             item = here[int(head)] if int(head) < len(here) else None
             return walk(item, rest) if rest else item
-        return [found for item in here[:MOST_ITEMS] if (found := walk(item, path)) is not None] or None
+        found = [one for item in here[:MOST_ITEMS] if (one := walk(item, path)) is not None]
+        return (Twice(found) if isinstance(here, Twice) else found) or None
     if not isinstance(here, dict):
         return None
     end = len(path)
@@ -106,14 +130,24 @@ MOST_ITEMS = 64
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text, parse_float=str, parse_constant=str)
+        return json.loads(text, parse_float=str, parse_constant=str, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return None
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------------
 
-_DECODER = json.JSONDecoder(parse_float=str, parse_constant=str)
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. What a key says twice is kept twice: a writer that pastes texts into JSON lets them add keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key in {key for key, value in pairs if value != found[key]}:
+            found[key] = Twice(value for other, value in pairs if other == key)
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_constant=str, object_pairs_hook=_object)
 """Numbers stay as they are written: a time has more digits than a float keeps."""
 
 
@@ -170,40 +204,47 @@ def _unwrapped(found: dict[str, Any]) -> dict[str, Any]:
 # --- key=value ----------------------------------------------------------------------------------------------------------
 
 
-def pairs(text: str, key: Pattern = _KEY) -> Iterator[tuple[str, str]]:
+def pairs(text: str, key: Pattern = _KEY, *, quotes: bool = True, escapes: bool = False) -> Iterator[Said]:
     """Yield keys and values, which blanks part; a value without quotes ends where the next key begins.
 
     What stands before the first key is `lead`.
+
+    Args:
+        text: The pairs.
+        key: What a key looks like, with its equals sign.
+        quotes: Whether a value may stand in quotes.
+        escapes: Whether quotes inside of those are escaped: then one that is not closed was cut with the record.
     """
     begins = key.search(text)
-    yield "lead", text[: begins.start() if begins else len(text)].strip()
+    yield Said("lead", text[: begins.start() if begins else len(text)].strip(), True)
     while begins is not None:
         name, at = begins[0][:-1], begins.end()
-        quoted = _QUOTED.match(text, at)
-        begins = key.search(text, quoted.end() if quoted else at)
+        quoted = _QUOTED.match(text, at) if quotes else None
+        cut = escapes and quoted is None and text.startswith('"', at)
+        begins = None if cut else key.search(text, quoted.end() if quoted else at)
         if quoted:
-            yield name, unescaped(quoted[1])
+            yield Said(name, unescaped(quoted[1]), escapes)
         else:
-            yield name, _unquoted(unescaped(text[at : begins.start() if begins else len(text)]))
+            yield Said(name, _unquoted(unescaped(text[at : begins.start() if begins else len(text)])), cut)
 
 
-def quoted_pairs(text: str) -> Iterator[tuple[str, str]]:
+def quoted_pairs(text: str) -> Iterator[Said]:
     """Yield the keys and values of `key="value"` and `key:"value"`; all else between them is passed over."""
     for found in _QUOTED_PAIR.finditer(text):
-        yield found[1], unescaped(found[2])
+        yield Said(found[1], unescaped(found[2]), True)
 
 
-def split_pairs(text: str, separator: str) -> Iterator[tuple[str, str]]:
+def split_pairs(text: str, separator: str) -> Iterator[Said]:
     """Yield keys and values that *separator* parts. A part without a key goes on with the value before it; first is `lead`."""
     name, value = "lead", ""
     for part in text.strip().rstrip(separator).split(separator):
         key, equals, rest = part.partition("=")
         if equals and _KEY.fullmatch(key.strip() + "="):
-            yield name, unescaped(_unquoted(value))
+            yield Said(name, unescaped(_unquoted(value)), False)
             name, value = key.strip(), rest
         else:
             value = f"{value}{separator}{part}" if value else part
-    yield name, unescaped(_unquoted(value))
+    yield Said(name, unescaped(_unquoted(value)), False)
 
 
 def _unquoted(value: str) -> str:
@@ -220,21 +261,18 @@ def unescaped(value: str) -> str:
     return str(_ESCAPED.sub(lambda found: _NEWLINES.get(found[1], found[1]), value))
 
 
-def keyed(found: Iterator[tuple[str, str]], envelope: Envelope, header: Mapping[str, str] | None = None) -> Row:
-    """Gather pairs into a row; what the header says is never overwritten."""
+def keyed(found: Iterator[Said], envelope: Envelope, header: Mapping[str, str] | None = None) -> Row:
+    """Gather pairs into a row; what the header says is never overwritten, and of what is said twice the first text counts."""
     values: dict[str, str] = dict(header or {})
-    more: dict[str, tuple[str, ...]] = {}
-    for key, value in found:
-        held = values.setdefault(key, value)
-        if value != held and value and (not header or key not in header):
-            if held and len(more.get(key, ())) < MOST_ITEMS:
-                more[key] = (*more.get(key, ()), value)
-            elif not held:
-                values[key] = value
-    return Row(values, envelope, more)
+    said = tuple(one for one in found if header is None or one.key not in header)
+    for one in said:
+        if not values.get(one.key):
+            values[one.key] = one.value
+    headed = tuple(Said(key, value, True) for key, value in (header or {}).items())
+    return Row(values, envelope, headed + said)
 
 
-def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: Pattern | None) -> Sequence[Row]:
+def pair_rows(record: bytes, separator: str | None, quoted: bool, escapes: bool, keys: Pattern | None) -> Sequence[Row]:
     """Take apart a line of `key=value`.
 
     Raises:
@@ -247,7 +285,7 @@ def pair_rows(record: bytes, separator: str | None, quoted: bool, keys: Pattern 
     elif separator:
         found = split_pairs(peel(text).message, separator)
     else:
-        found = pairs(text, keys or _KEY)
+        found = pairs(text, keys or _KEY, escapes=escapes)
     row = keyed(found, envelope)
     if len(row.values) < 2:
         raise Malformed("no key=value")
@@ -275,7 +313,8 @@ def cef_rows(record: bytes) -> Sequence[Row]:
     header, rest = _bars(text[begins.end() :], len(_HEADER))
     if len(header) < len(_HEADER):
         raise Malformed("the CEF header breaks off")
-    return (keyed(pairs(rest, _CEF_KEY), enveloped(text[: begins.start()] + "-"), dict(zip(_HEADER, header, strict=True))),)
+    found = pairs(rest, _CEF_KEY, quotes=False)  # CEF knows none: they are the value's own
+    return (keyed(found, enveloped(text[: begins.start()] + "-"), dict(zip(_HEADER, header, strict=True))),)
 
 
 def leef_rows(record: bytes) -> Sequence[Row]:
@@ -339,6 +378,15 @@ def cells(text: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in found]
 
 
+def _strict(text: str, delimiter: str) -> bool:
+    """Return whether each quote of a line either begins or ends a cell, or is doubled."""
+    try:
+        next(csv.reader((text,), delimiter=delimiter, skipinitialspace=delimiter != " ", strict=True), [])
+    except csv.Error:
+        return False
+    return True
+
+
 def csv_rows(record: bytes, delimiter: str, columns: Sequence[str], least: int) -> Sequence[Row]:
     """Take apart a line of CSV by position. Newer versions of a product append columns: more than are named are passed over.
 
@@ -350,7 +398,10 @@ def csv_rows(record: bytes, delimiter: str, columns: Sequence[str], least: int) 
     found = cells(envelope.message, delimiter)
     if len(found) < least:
         raise Malformed(f"{len(found)} columns where there are at least {least}")
-    return (Row({name: cell for name, cell in zip(columns, found, strict=False) if name}, envelope),)
+    # A text that was not quoted as it should be makes more cells, and those behind it stand under others' names.
+    closed = len(found) == len(columns) and _strict(envelope.message, delimiter)
+    said = tuple(Said(name, cell, closed) for name, cell in zip(columns, found, strict=False) if name)
+    return (Row({one.key: one.value for one in said}, envelope, said),)
 
 
 @lru_cache(maxsize=256)

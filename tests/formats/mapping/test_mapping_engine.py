@@ -93,16 +93,6 @@ def test_a_url_comes_apart_with_or_without_a_scheme(own, url, name, path):
     assert (seen.name, seen.path) == (name, path)
 
 
-def test_a_client_that_is_named_twice_differently_is_not_named():
-    """A value without quotes may hold text that looks like a field: whoever sets a user agent must not choose who it was."""
-    line = (
-        b"CEF:0|Forcepoint|Security|8|1|x|1|src=10.0.0.5 loginID=jdoe rt=1795410820000"
-        b" requestClientApplication=x src=10.9.9.9 request=http://pimeyes.com/"
-    )
-    seen = read(FORMATS["forcepoint-cef"], line)
-    assert (seen.client, seen.user, seen.name) == (None, "jdoe", "pimeyes.com")
-
-
 def test_the_users_mapping_comes_before_a_built_in_one(tmp_path):
     """Who describes a log of their own knows it better; taken back, the built-in one reads it again."""
     path = tmp_path / "mine.yaml"
