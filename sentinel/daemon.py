@@ -178,7 +178,7 @@ class Daemon:
         if isinstance(settings, CaptureSource):
             return _Source(patterns[0], FollowCapture(patterns[0], ports, lambda seen: self._ruling.wants(seen)))
         follow = Follow(
-            patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.format, zone=settings.timezone
+            patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.reads_as, zone=settings.timezone
         )
         return _Source(", ".join(patterns), follow)
 

@@ -17,7 +17,7 @@ from sentinel.activity.infer import by_size
 from sentinel.activity.records import Finding, Origin
 from sentinel.activity.sessions import ServiceFacts, digest
 from sentinel.coverage import Coverage
-from sentinel.formats import FORMATS
+from sentinel.formats import named
 from sentinel.formats.clock import StreamClock, zone_of
 from sentinel.formats.detect import candidates, detect
 from sentinel.formats.format import LogFormat, Malformed, Spelling
@@ -186,7 +186,7 @@ class Extractor:
 
     def _opened(self, source: Input) -> _Stream:
         kept = self._positions.get(source.key, {})
-        chosen = FORMATS.get(source.format or kept.get("format") or "")
+        chosen = named(source.format or kept.get("format") or "")
         reader = Reader(chosen, StreamClock(zone_of(source.zone or self._zone), source.modified))
         if kept.get("reader"):
             reader.restore(kept["reader"])

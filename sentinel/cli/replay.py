@@ -14,9 +14,8 @@ import click
 
 from sentinel.cli import shared
 from sentinel.cli.sessions import show_table
-from sentinel.config.rules import checked_rules, load_policy
+from sentinel.config.rules import RuleSources, checked_rules, load_policy, sources_of
 from sentinel.extract import Ruling
-from sentinel.formats import FORMATS
 from sentinel.investigate.replay import Inquiry
 from sentinel.investigate.replay import replay as read_all
 from sentinel.investigate.result import Result, as_csv, write_json
@@ -98,10 +97,7 @@ def replay() -> None:
 @shared.mappings
 def logs(paths: tuple[str, ...], **options: Any) -> None:
     """Investigate logs: plain, gz, zst, xz, bz2, tar and zip, folders and patterns."""
-    asked = _Asked(**options)
-    if asked.log_format and asked.log_format not in FORMATS:
-        raise click.BadParameter(f"no format is called {asked.log_format!r}; see 'sentinel formats list'")
-    _answer("logs", paths, asked)
+    _answer("logs", paths, _Asked(**options))
 
 
 @replay.command()
@@ -126,7 +122,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: Sequence[str], asked: _Asked) 
     if since and until and since >= until:
         raise click.BadParameter("--since has to lie before --until")
     policy = load_policy(asked.policy) if asked.policy else (loaded.policy if loaded else Policy())
-    catalog = loaded.catalog if loaded and not asked.rules else _rules(settings, asked.rules)
+    catalog = loaded.catalog if loaded and not asked.rules else _rules(settings, asked.config, asked.rules)
     store = _store(asked)
     try:
         inquiry = Inquiry(
@@ -155,10 +151,10 @@ def _answer(kind: Literal["logs", "pcap"], paths: Sequence[str], asked: _Asked) 
     _show(result, asked, policy)
 
 
-def _rules(settings: Any, folders: Sequence[Path]) -> Catalog:
-    if settings is None:
-        return checked_rules(folders)
-    return checked_rules([*settings.rules, *folders], builtin=settings.builtin_rules)
+def _rules(settings: Any, config: Path | None, folders: Sequence[Path]) -> Catalog:
+    if config is None:
+        return checked_rules(RuleSources(folders))
+    return checked_rules(sources_of(settings, config.resolve().parent, folders))
 
 
 def _directory(paths: Sequence[Path], zone: str | None) -> Directory | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -35,7 +36,35 @@ rules = click.option(
     "--rules", multiple=True, type=click.Path(path_type=Path), help="A further folder of rules; may be given several times."
 )
 zone = click.option("--timezone", "zone", help="IANA zone of times that carry none; left out, the machine's.")
-log_format = click.option("--format", "log_format", help="The logs' format, when it is not to be told from the records.")
+
+
+def log_format(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--format` and `--logformat`, which it gets as one name of a format, `log_format`."""
+
+    @functools.wraps(command)
+    def asked(*args: Any, log_format: str | None, logformat: str | None, **options: Any) -> Any:
+        return command(*args, log_format=_known_format(log_format, logformat), **options)
+
+    option = click.option("--format", "log_format", help="The logs' format, when it is not to be told from the records.")
+    return option(
+        click.option("--logformat", help="The logs are Squid's, by this `logformat`: what stands behind its name.")(asked)
+    )
+
+
+def _known_format(name: str | None, logformat: str | None) -> str | None:
+    from sentinel.formats import named
+
+    if logformat is not None:
+        if name not in (None, "squid"):
+            raise click.BadParameter(f"--logformat is Squid's: --format {name} says something else")
+        name = f"squid:{logformat}"
+    try:
+        known = named(name) if name else True
+    except ValueError as error:
+        raise click.BadParameter(f"the format {name!r}: {error}") from error
+    if not known:
+        raise click.BadParameter(f"no format is called {name!r}; see 'sentinel formats list'")
+    return name
 
 
 def _mappings(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> None:

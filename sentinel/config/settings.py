@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sentinel.formats import FORMATS
+from sentinel.formats import FORMATS, named
 from sentinel.packets.ports import NEIGHBOURS
 from sentinel.policy.file import PolicyFile
 from sentinel.sinks import KINDS
@@ -36,7 +36,7 @@ def _zone(name: str) -> str:
 
 
 def _format(name: str) -> str:
-    if name not in FORMATS:
+    if name not in FORMATS and name != "squid":
         raise ValueError(f"no format is called {name!r}; there are {', '.join(sorted(FORMATS))}")
     return name
 
@@ -53,9 +53,23 @@ class FileSource(BaseModel):
     type: Literal["file"]
     path: str | list[str] = Field(description="Path or glob, or several; files that appear later are followed too.")
     format: FormatName | None = Field(None, description="The log's format; left out, it is told from the records.")
+    logformat: str | None = Field(None, description="With `format: squid`: what stands behind the name in its `logformat`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the file's `timezone` above.")
     start: Literal["beginning", "end"] = Field("beginning", description="Where a file that was never read begins to be.")
     poll_secs: float = Field(1.0, gt=0, le=300, description="How often a file is looked at when no event tells of it.")
+
+    @model_validator(mode="after")
+    def _squid_has_its_logformat(self) -> FileSource:
+        if (self.format == "squid") != (self.logformat is not None):
+            raise ValueError("'format: squid' and 'logformat' go together; there are squid-native and others")
+        if self.reads_as is not None:
+            named(self.reads_as)
+        return self
+
+    @property
+    def reads_as(self) -> str | None:
+        """The format's name as `formats.named` takes it, None where the format is told from the records."""
+        return self.format if self.logformat is None else f"squid:{self.logformat}"
 
     def patterns(self) -> list[str]:
         """Return the paths and globs as a list."""

@@ -365,6 +365,3 @@ FORMATS = (
     of_template(COMMON, name="squid-common", title="Squid access.log, common format"),
     of_template(COMBINED, name="squid-combined", title="Squid access.log, combined format"),
 )
-
-DESCRIBED = {"squid": of_template}
-"""What a format's name may begin with, and what makes it from the rest: "squid:%ts.%03tu %>a %ru"."""

@@ -301,6 +301,3 @@ FORMAT = LogFormat(
     header_starts=(b"#Fields:", b"#Date:"),
     read_header=read_header,
 )
-
-DESCRIBED = {"w3c": of_fields}
-"""What a format's name may begin with, and what makes it from the rest: "w3c:date time c-ip cs-host"."""

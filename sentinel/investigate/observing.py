@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sentinel.activity.records import Origin
 from sentinel.extract import first_records, records_in
-from sentinel.formats import FORMATS
+from sentinel.formats import named
 from sentinel.formats.clock import StreamClock, zone_of
 from sentinel.formats.detect import detect
 from sentinel.formats.format import Malformed
@@ -78,7 +78,7 @@ def _of_log(archive: Archive, log_format: str | None, zone: str | None, tell: Te
         reader = readers.get(batch.input)
         if reader is None:
             ranked = detect(first_records(batch.data))
-            chosen = FORMATS[log_format] if log_format else ranked[0][0] if ranked else None
+            chosen = named(log_format) if log_format else ranked[0][0] if ranked else None
             if chosen is None and len(batch.data):
                 tell(f"{batch.input.path}: format not understood")
             reader = readers[batch.input] = Reader(chosen, StreamClock(zone_of(zone), batch.input.modified))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.formats import FORMATS
+from sentinel.config.settings import FileSource
+from sentinel.formats import FORMATS, named
 from sentinel.formats.format import Malformed, Stream
 from sentinel.formats.squid_logformat import COMMON, of_template
 from tests.formats.samples import clock
@@ -157,3 +158,14 @@ def test_any_logformat_is_compiled_or_refused(parts):
             made.parse(line, Stream(clock()))
         except Malformed:
             continue
+
+
+def test_the_settings_give_the_logformat():
+    """It is compiled when the settings are read, and a mistake in it is told then."""
+    source = FileSource(type="file", path="x", format="squid", logformat=MINE)
+    (seen,) = named(source.reads_as).parse(LINE.encode(), Stream(clock()))
+    assert seen.name == "pimeyes.com"
+    for wrong in ({"format": "squid"}, {"logformat": MINE}, {"format": "squid", "logformat": "%ts %nosuch"}):
+        with pytest.raises(ValueError, match=r"go together|no code"):
+            FileSource(type="file", path="x", **wrong)
+    assert named("nosuch") is None is named("nosuch:x")
