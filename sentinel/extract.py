@@ -37,7 +37,7 @@ DETECT_FROM = 200
 LARGE = 900 * 1024
 """Bytes of a batch after which another one surely follows, whose first record serves for this one's last."""
 
-SAMPLE_EVERY = 4 * 1024 * 1024
+SAMPLE_EVERY = 8 * 1024 * 1024
 """Of large batches, one record in so many bytes is parsed as a sample."""
 
 WIDEST: Spelling = "json"

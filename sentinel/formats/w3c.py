@@ -82,7 +82,7 @@ def recognise(records: Sequence[bytes]) -> float:
     if not rows:
         return 1.0 if ours else 0.0
     counts = {len(fields) for fields in ours}
-    return sum(_fits(row, counts) or _usual(row) is not None for row in rows) / len(rows)
+    return sum((bool(counts) and _fits(row, counts)) or _usual(row) is not None for row in rows) / len(rows)
 
 
 def parse(record: bytes, stream: Stream) -> Sequence[Observation]:

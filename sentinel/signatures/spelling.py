@@ -48,7 +48,7 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
 
     *names* are hosts, *paths* literal beginnings of paths, and *queries* parameters of a URL's query.
     """
-    found = [re.escape(_rare_end(name)).encode() for name in names]
+    found = [re.escape(end).encode() for end in dict.fromkeys(map(_rare_end, names))]
     if spelling == "labels":
         found += [_counted(name) for name in names]
     found += [_path(path, spelling) for path in paths]
@@ -58,9 +58,14 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
 
 
 def _rare_end(name: str) -> str:
-    """Return *name* without what most names end in: Hyperscan looks for the ends of literals, and ".com" is in every line."""
+    """Return *name* without what most names end in, since Hyperscan looks for the ends of literals and ".com" is in every line.
+
+    Literals that all end in a dot leave it the least to look at a second time.
+    """
     rest, dot, last = name.rpartition(".")
-    return f"{rest}.{last[:2]}" if dot else name
+    if not dot:
+        return name
+    return f"{rest}." if len(rest) >= LONG else f"{rest}.{last[:2]}"
 
 
 def _counted(name: str) -> bytes:

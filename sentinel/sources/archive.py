@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import hashlib
 import io
+import mmap
 import os
 import stat
 import sys
@@ -126,34 +127,34 @@ class Archive:
 
     def _plain(self, file: Pushed, modified: datetime | None) -> Iterator[Batch]:
         """Read into one buffer that is used again and again: the path that has to keep up with the scanner."""
-        buffer = bytearray(CHUNK + LONGEST)
-        view = memoryview(buffer)
-        held, offset = 0, 0  # bytes at the buffer's beginning that wait for their newline; where they stand in the file
+        room = mmap.mmap(-1, LONGEST + CHUNK)  # begins at a page's beginning, as reads do: the kernel copies whole pages faster
+        view = memoryview(room)
+        begin, offset = LONGEST, 0  # the bytes before LONGEST wait for their newline; where they stand in the file
         source: Input | None = None
         losses: tuple[Loss, ...] = ()
         while True:
-            read = file.readinto(view[held : held + CHUNK])
-            while source is None and read < HEAD and (more := file.readinto(view[read:CHUNK])):
+            read = file.readinto(view[LONGEST:])
+            while source is None and read < HEAD and (more := file.readinto(view[LONGEST + read :])):
                 read += more  # the first record may come in pieces: a pipe gives what it has
-            source = source or self._input(self.path, bytes(view[: min(read, HEAD)]), modified)
-            filled = held + read
-            end = buffer.rfind(b"\n", held, filled) + 1 if read else filled
-            if end:
+            source = source or self._input(self.path, bytes(view[LONGEST : LONGEST + min(read, HEAD)]), modified)
+            filled = LONGEST + read
+            end = (room.rfind(b"\n", LONGEST, filled) + 1 or begin) if read else filled
+            if end > begin or not read:
                 probe = None if offset or self.path == "-" else self._probe
-                position = {"offset": offset + end}
-                yield Batch(source, view[:end], offset, position, _now(), ends=not read, losses=losses, probe=probe)
+                position = {"offset": offset + end - begin}
+                yield Batch(source, view[begin:end], offset, position, _now(), ends=not read, losses=losses, probe=probe)
                 losses = ()
-            elif not read:
-                yield Batch(source, view[:0], offset, {"offset": offset}, _now(), ends=True, losses=losses)
             if not read:
                 return
-            offset += end
+            offset += end - begin
             held = filled - end
-            view[:held] = bytes(view[end:filled])
+            begin = LONGEST - held
             if held >= LONGEST:
                 skipped = held + _skip_line(file)
                 losses = (Loss(offset, skipped, f"a record longer than {LONGEST} bytes"),)
-                offset, held = offset + skipped, 0
+                begin, offset = LONGEST, offset + skipped
+            else:
+                room.move(begin, end, held)
 
     def _probe(self) -> list[bytes]:
         """Return records at increasing offsets of the plain file, its last one included, to learn its years from."""

@@ -110,6 +110,7 @@ class Lazy:
             reference=spec["reference"],
             spelling=spelling,
             recognise=self.recognise,
+            signs=(self._needles[0], *self.starts) if self._needles else (),
             parse=self.parse,
             yields=tuple(dict.fromkeys(kind for kind in _kinds(spec))),
             header_starts=self.starts,
