@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sentinel.activity.infer import HANDSHAKE_DOWN, HANDSHAKE_UP, by_size
+from sentinel.activity.infer import HANDSHAKE_DOWN, HANDSHAKE_UP, PAGE_DOWN, by_size
 from sentinel.activity.records import Finding, Origin
 from sentinel.observation import Observation
 from sentinel.signatures.service import Service
@@ -64,8 +64,8 @@ def test_a_photo_goes_up():
 
 
 def test_what_a_record_says_is_not_lowered():
-    """Only a guess by the host is. A proxy's log and a request stand, and a mail is no connection."""
-    assert judged("proxy_connect", origin=LINE, down=900) == (Stage.LOGIN, Basis.INFERRED)
+    """Only a guess by the host is. A log without sizes and a request stand, and a mail is no connection."""
+    assert judged("proxy_connect", origin=LINE) == (Stage.LOGIN, Basis.INFERRED)
     assert judged("http_request", up=0) == (Stage.LOGIN, Basis.INFERRED)
     assert judged("mail") == (Stage.LOGIN, Basis.INFERRED)
     assert judged("tls_client_hello", basis=Basis.OBSERVED) == (Stage.LOGIN, Basis.OBSERVED)
@@ -76,3 +76,20 @@ def test_many_small_requests_are_no_photo():
     polling = tuple((5.0 * n, 900) for n in range(100))
     assert judged("flow", up=90_000, down=90_000, bursts=polling)[0] is Stage.LOGIN
     assert judged("flow", up=90_000, down=90_000, bursts=(*polling, (700.0, 30_000)))[0] is Stage.UPLOAD
+
+
+def test_a_proxy_logs_the_tunnel_that_a_browser_opened_ahead():
+    """Browsers preconnect through a proxy as well, and its log says how little came back."""
+    assert judged("proxy_connect", origin=LINE, down=1500) == (Stage.CONTACT, Basis.OBSERVED)
+    assert judged("proxy_connect", origin=LINE, down=HANDSHAKE_DOWN + 1) == (Stage.LOGIN, Basis.INFERRED)
+
+
+@pytest.mark.parametrize("kind", ["proxy_connect", "flow"])
+def test_more_than_one_page_is_a_visit(kind):
+    """One page is fetched ahead of a click byte for byte as by a visitor; its pictures and scripts come to visitors alone."""
+    contact = {"stage": Stage.CONTACT, "basis": Basis.OBSERVED}
+    assert judged(kind, up=3000, down=PAGE_DOWN, **contact) == (Stage.CONTACT, Basis.OBSERVED)
+    assert judged(kind, up=3000, down=PAGE_DOWN + 1, **contact) == (Stage.VISIT, Basis.INFERRED)
+    assert judged(kind, up=3000, down=PAGE_DOWN + 1) == (Stage.LOGIN, Basis.INFERRED)
+    refused = judged(kind, down=PAGE_DOWN + 1, stage=Stage.LOOKUP, basis=Basis.OBSERVED, reached=False)
+    assert refused[0] is Stage.LOOKUP

@@ -1,7 +1,7 @@
 """The site that bears every name: HTTP/1 and HTTP/2 over TLS and in the clear, and HTTP/3, each on the address it is given.
 
-Run as a program of its own in the town, with its settings as JSON. It answers any request with a page; `Set-Cookie`, redirects
-and sizes are what a small service's would be.
+Run as a program of its own in the town, with its settings in a JSON file. It answers any request with a page; `Set-Cookie`,
+redirects and sizes are what a small service's would be.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from aioquic.asyncio import QuicConnectionProtocol, serve
@@ -76,7 +77,7 @@ class Http3(QuicConnectionProtocol):
 
 async def main() -> None:
     """Serve until killed."""
-    settings = json.loads(sys.argv[1])
+    settings = json.loads(Path(sys.argv[1]).read_text())
     PAGES.update(settings["pages"])
     config = Config()
     config.insecure_bind = [f"{host}:80" for host in settings["hosts"]]

@@ -48,7 +48,8 @@ def site(
         "certificate": str(files.certificate), "key": str(files.key), "hosts": hosts, "pages": dict(pages or {}),
         "alpn": list(alpn), "quic": quic, "old_tls": True,
     }  # fmt: skip
-    with _running(on, [sys.executable, SITE, json.dumps(settings)], directory / "output", [80, 443]):
+    (directory / "settings.json").write_text(json.dumps(settings))  # pages are longer than a command may be
+    with _running(on, [sys.executable, SITE, directory / "settings.json"], directory / "output", [80, 443]):
         yield files
 
 
