@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sentinel.activity.wording import defang
-from sentinel.cli import shared
+from sentinel.cli import exchange, shared
 from sentinel.config.rules import load_rules, rule_folders
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -18,6 +18,9 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 @click.group()
 def rules() -> None:
     """The signatures of face-search services."""
+
+
+rules.add_command(exchange.export)
 
 
 @rules.command("list")
