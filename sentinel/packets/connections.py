@@ -1,17 +1,19 @@
 """TCP connections: what the client's direction says, message by message, and a certificate where it names no server.
 
-A stream is read from its SYN, or from the first segment that can be the beginning of something.
+A stream is read from its SYN, or from the first segment that can be the beginning of something; segments that came before that
+one are kept a while for it (`strays`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from struct import Struct
 
 from sentinel.packets import certificates, http1, http2, ip, socks, starttls, tls
 from sentinel.packets.seen import Seen
-from sentinel.packets.tcp import ACK, FIN, RST, SYN, Flow, Settled, State, Streams, distance, in_window
+from sentinel.packets.strays import Strays
+from sentinel.packets.tcp import ACK, FIN, LARGEST_STREAM, RST, SYN, Flow, Settled, State, Streams, distance, in_window
 from sentinel.packets.telling import Ends, Packet, Teller
 from sentinel.packets.wire import Undecodable
 
@@ -26,6 +28,8 @@ SHORT = 6
 """A segment of fewer bytes may be the beginning of a hello that they do not show yet."""
 MOST_MESSAGES = 64
 """Of one flow at one time. A megabyte of pipelined requests ends sooner so than the reader's patience."""
+FORGOTTEN = 64 * 1024
+"""Bytes after a hello from where on nobody sends it again."""
 LONGEST_BODY = 1 << 30
 """Beyond what sequence numbers can tell apart."""
 
@@ -38,6 +42,7 @@ class Connections:
     def __init__(self, teller: Teller, counters: Counter[str], dns_ports: Collection[int]) -> None:
         """Start with none. *dns_ports*: where a stream is DNS in both directions."""
         self.streams = Streams(counters)
+        self.strays = Strays(counters)
         self._flows = self.streams.flows
         self._teller = teller
         self._counters = counters
@@ -79,7 +84,7 @@ class Connections:
         if flow is None:
             return
         flow.acknowledged = acknowledged
-        if payload or lacking:
+        if payload or lacking or (flags & SYN and flow.buffer):
             self._take(packet, flow, (sequence, payload, lacking), seen)
             if flow.stuck:
                 self._give_up(flow, seen)
@@ -92,8 +97,8 @@ class Connections:
     def finish(self) -> list[Seen]:
         """Return what streams that never came to their end show nevertheless."""
         seen: list[Seen] = []
-        for flow in list(self._flows.values()):
-            self._give_up(flow, seen)
+        while self._flows:  # what a hello behind a hole says may open the other direction
+            self._give_up(next(iter(self._flows.values())), seen)
         return seen
 
     def _flow_of(self, fresh: Flow, flags: int, payload: memoryview, seen: list[Seen]) -> Flow | None:
@@ -108,17 +113,23 @@ class Connections:
         if flow is None:
             return self._midway(fresh, payload)
         if payload and not in_window(flow, fresh.first):
-            begins = self._midway(fresh, payload, replaces=True)
-            if begins is not None:
-                self._give_up(flow, seen)
-                self.streams.open(begins)
-            return begins
+            if not self._begins(fresh, payload):
+                return None
+            self._give_up(flow, seen)
+            self._follow(fresh, [])
+            return fresh
+        if payload and _is_unsure(flow) and distance(fresh.first, flow.first) < 0:
+            return self._earlier(flow, fresh, payload)
         return flow
 
     def _take(self, packet: Packet, flow: Flow, piece: tuple[int, memoryview, int], seen: list[Seen]) -> None:
-        advanced = self.streams.add(flow, *piece)
+        advanced = self.streams.add(flow, *piece) or not piece[1]  # a SYN may come behind what it opens
         flow.time, flow.frame, flow.packet = packet.time, packet.frame, packet.packet
-        if advanced:
+        if flow.contradicted:
+            self._counters["contradicted"] += 1
+            self.strays.take(flow.key)
+            self.streams.refuse(flow)
+        elif advanced:
             self._advance(flow, seen)
         if flow.key in self._flows:
             flow.packet = bytes(packet.packet)  # the capture's buffer is used again
@@ -127,39 +138,77 @@ class Connections:
 
     def _opened(self, fresh: Flow, flags: int, flow: Flow | None, seen: list[Seen]) -> Flow | None:
         """Follow what a SYN opens: the client's direction, and the server's where DNS answers come."""
-        streams = self.streams
+        streams, before = self.streams, self.strays.take(fresh.key)
         if flags & ACK and fresh.source_port not in self._dns_ports:
             streams.remember(fresh.key, Settled("server", fresh.first, fresh.first))
             return None
         if flow is not None:
             if fresh.first == flow.first:
-                return flow  # sent once more
-            self._give_up(flow, seen)
+                flow.opened = True
+                return flow  # sent once more, or late
+            if _is_unsure(flow) and 0 < distance(flow.first, fresh.first) <= LARGEST_STREAM:
+                before += flow.pieces()
+            else:
+                self._give_up(flow, seen)
         settled = streams.settled.get(fresh.key)
-        if settled is not None and settled.first == fresh.first:
-            return None  # the same, and all that it opened was read already
-        fresh.state = "dns" if self._is_dns(fresh) else "begins"
+        if settled is not None and (settled.first == fresh.first or settled.holds(fresh.first)):
+            return None  # the same, and all that it opened was read already, or is not believed
+        fresh.state, fresh.opened = "dns" if self._is_dns(fresh) else "begins", True
         self._teller.reopened(_ends(fresh), fresh.first)
-        streams.open(fresh)
+        self._follow(fresh, before)
         return fresh
 
-    def _midway(self, fresh: Flow, payload: memoryview, *, replaces: bool = False) -> Flow | None:
-        """Follow a stream whose opening was not seen, if this segment can be the beginning of something."""
-        state = self._beginning(fresh, payload)
-        if state is None:
+    def _midway(self, fresh: Flow, payload: memoryview) -> Flow | None:
+        """Follow a stream whose opening was not seen, if this segment may begin something; else keep it for one that may."""
+        if not payload:
             return None
-        fresh.state = state
-        if not replaces:
-            self.streams.open(fresh)
+        if self._begins(fresh, payload):
+            self._follow(fresh, self.strays.take(fresh.key))
+            return fresh
+        if fresh.key in self.strays.waiting or self._is_unknown(fresh):
+            self.strays.keep(fresh.key, fresh.first, bytes(payload), fresh.time)
+        elif fresh.key not in self.streams.settled:
+            self.strays.bore(fresh.key)
+        return None
+
+    def _earlier(self, flow: Flow, fresh: Flow, payload: memoryview) -> Flow:
+        """Take a segment that comes before what was taken for the beginning of *flow*."""
+        if not self._begins(fresh, payload):
+            self.strays.keep(fresh.key, fresh.first, bytes(payload), fresh.time)
+            return flow
+        self._follow(fresh, [*self.strays.take(fresh.key), *flow.pieces()])
         return fresh
+
+    def _follow(self, fresh: Flow, before: Sequence[tuple[int, bytes]]) -> None:
+        """Follow a stream, some of whose segments came *before* its beginning."""
+        self.streams.open(fresh)
+        for sequence, piece in before:
+            ahead = distance(sequence, fresh.first)
+            if (0 if fresh.opened else 1) <= ahead <= LARGEST_STREAM:
+                self.streams.add(fresh, sequence, memoryview(piece), 0)
+            elif ahead < 0 and not fresh.opened:  # this may not be the beginning yet
+                self.strays.keep(fresh.key, sequence, piece, fresh.time)
+
+    def _is_unknown(self, fresh: Flow) -> bool:
+        """Return whether nothing tells what a segment's stream is, not even what the other side says."""
+        other, answers = self.streams.settled.get(fresh.reverse), self._flows.get(fresh.reverse)
+        return (
+            fresh.key not in self.streams.settled
+            and (other is None or other.role == "server")
+            and (answers is None or answers.state == "server")
+        )
+
+    def _begins(self, fresh: Flow, payload: memoryview) -> bool:
+        """Return whether a stream whose opening was not seen may begin with this segment; its state then says with what."""
+        state = self._beginning(fresh, payload)
+        fresh.state = state or fresh.state
+        return state is not None
 
     def _beginning(self, fresh: Flow, payload: memoryview) -> State | None:
         """Return what a segment in the middle of a connection may begin; None: nothing, or nothing that its sender says."""
-        if not payload:
-            return None
         settled, other = self.streams.settled.get(fresh.key), self.streams.settled.get(fresh.reverse)
-        if settled is not None and settled.holds(fresh.first):
-            return None  # sent again
+        if settled is not None and self._is_sent_again(fresh, settled, payload):
+            return None
         if self._is_dns(fresh):
             return "dns" if _may_be_dns(payload) else None
         role = settled.role if settled else None
@@ -171,13 +220,23 @@ class Connections:
             return "server" if unheard and role in (None, "server") else None
         if role == "server" or (answers is not None and answers.state != "server") or (other and other.role != "server"):
             return None  # what a server sends, be it a page about requests
-        if tls.may_begin(start) and (len(start) >= SHORT or role is None):
+        if tls.may_begin(start) and (len(start) >= SHORT or role is None or fresh.key in self.strays.waiting):
             return "begins"
         if role not in (None, "http"):
             return None
         if http2.begins(start) or http1.stands_alone(bytes(payload)):
             return "begins"
         return "socks" if start[0] in (socks.V4, socks.V5) and socks.is_request(bytes(payload)) else None
+
+    def _is_sent_again(self, fresh: Flow, settled: Settled, payload: memoryview) -> bool:
+        """Return whether a segment was read before. Where it says something else now, what was told of it is in doubt."""
+        if not settled.holds(fresh.first):
+            if distance(fresh.first, settled.next) > FORGOTTEN:
+                self.streams.recent.pop(fresh.key, None)
+            return False
+        if self.streams.differs(fresh.key, fresh.first, payload):
+            self._counters["contradicted"] += 1
+        return True
 
     def _is_dns(self, flow: Flow) -> bool:
         return flow.source_port in self._dns_ports or flow.destination_port in self._dns_ports
@@ -225,7 +284,7 @@ class Connections:
             hello = tls.read(message)
         except Undecodable:
             self._counters["tls_undecodable"] += 1
-            self.streams.settle(flow, "other")
+            self._is_nothing(flow)
             return False
         if self._teller.hello(flow, _ends(flow), hello, "t", seen, flow.next) and hello.name is None:
             self._expect_certificate(flow)
@@ -269,7 +328,7 @@ class Connections:
             return False
         request = http1.read(bytes(flow.buffer[:end]))
         if request is None:
-            self.streams.settle(flow, "other")
+            self._is_nothing(flow)
             return False
         flow.role = "http"
         self._teller.request(flow, _ends(flow), request, seen)
@@ -308,7 +367,7 @@ class Connections:
         if size is None:
             return False
         if not size:
-            self.streams.settle(flow, "other")
+            self._is_nothing(flow)
             return False
         self.streams.skip(flow, size)
         return True
@@ -317,7 +376,7 @@ class Connections:
         try:
             asked = socks.message(flow.buffer)
         except Undecodable:
-            self.streams.settle(flow, "other")
+            self._is_nothing(flow)
             return False
         if asked is None:
             return False
@@ -358,6 +417,13 @@ class Connections:
         self.streams.skip(flow, 2 + size)
         return True
 
+    def _is_nothing(self, flow: Flow) -> None:
+        """Take note that a stream says nothing that is read. It may have been the middle of something that begins late."""
+        if _is_unsure(flow):
+            for sequence, piece in flow.pieces():
+                self.strays.keep(flow.key, sequence, piece, flow.time)
+        self.streams.settle(flow, "other")
+
     def _give_up(self, flow: Flow, seen: list[Seen]) -> None:
         """Follow a flow no longer, and tell what is certain in what there is of it."""
         if flow.role == "other" and flow.state != "dns":  # it may yet turn out to be anything
@@ -375,18 +441,21 @@ class Connections:
             return
         if flow.buffer and flow.state in ("begins", "lines"):
             self._cut_short(flow, seen)
-        for sequence in sorted(flow.waiting, key=lambda sequence: distance(sequence, flow.next)):
-            piece = flow.waiting.get(sequence)
-            if piece is not None and len(piece) >= SHORT and (tls.may_begin(piece) or http1.stands_alone(piece)):
-                self._salvage(flow, sequence, seen)
+        for at, piece in flow.waiting or ():
+            if len(piece) >= SHORT and (tls.may_begin(piece) or http1.stands_alone(piece)):
+                self._salvage(flow, at, seen)
 
-    def _salvage(self, flow: Flow, sequence: int, seen: list[Seen]) -> None:
+    def _salvage(self, flow: Flow, at: int, seen: list[Seen]) -> None:
         """Read on from a piece behind a hole."""
+        piece = flow.waiting.pop(at) if flow.waiting else None
+        if piece is None:
+            return  # it was read with the one before
         flow.buffer.clear()
         flow.cut = None
-        flow.state, flow.first, flow.next = "begins", sequence, sequence
+        flow.first = flow.next = (flow.next + at - flow.at) & 0xFFFFFFFF
+        flow.state, flow.at = "begins", at
         self._flows[flow.key] = flow
-        self.streams.add(flow, sequence, memoryview(flow.waiting.pop(sequence)), 0)
+        self.streams.add(flow, flow.next, memoryview(piece), 0)
         self._advance(flow, seen)
         self.streams.forget(flow.key)
         if flow.buffer and flow.state == "begins":
@@ -408,6 +477,11 @@ class Connections:
                 self._counters["requests_cut"] += 1
                 if request.host is not None:
                     self._teller.request(flow, _ends(flow), request, seen)
+
+
+def _is_unsure(flow: Flow) -> bool:
+    """Return whether a stream may have begun before what was taken for its beginning."""
+    return not flow.opened and flow.untouched and flow.state in ("begins", "lines")
 
 
 def _may_be_dns(payload: memoryview) -> bool:

@@ -27,6 +27,7 @@ WORDS = {
     "tls_undecodable": "TLS hellos that do not come apart",
     "hellos_cut": "TLS hellos whose end is missing",
     "requests_cut": "HTTP requests whose end is missing",
+    "contradicted": "TCP streams whose segments contradict each other",
     "evicted": "unfinished streams given up for want of memory",
     "fragments_cut": "IP fragments cut by the snap length",
     "fragments_missing": "IP datagrams of which fragments are missing",
@@ -56,7 +57,7 @@ _UDP = struct.Struct(">HHH").unpack_from
 
 LOST = (
     "truncated", "hellos_cut", "requests_cut", "fragments_cut", "fragments_missing", "evicted", "quic_dropped",
-    "quic_incomplete",
+    "quic_incomplete", "contradicted",
 )  # fmt: skip
 
 
@@ -66,9 +67,9 @@ class Decoder:
     `resolved` remembers which names a client was answered an address for.
 
     `counters`: packets, truncated (by the snap length), undecodable, other_protocol, tunnels_too_deep, fragments_*, dns_*,
-    tls_undecodable, hellos_cut and requests_cut (the end never came), hellos_repeated (sent again, told once), certificates_*,
-    http2_undecodable, streams_idle, evicted, answers_evicted, quic_*, ech (a name is hidden), ech_grease (an ECH extension
-    beside the true name).
+    tls_undecodable, hellos_cut and requests_cut (the end never came), hellos_repeated (sent again, told once), contradicted
+    (sent again with other bytes), strays_dropped (segments that waited for a beginning), certificates_*, http2_undecodable,
+    streams_idle, evicted, answers_evicted, quic_*, ech (a name is hidden), ech_grease (an ECH extension beside the true name).
     """
 
     def __init__(self, dns_ports: Collection[int] = DNS_PORTS, vxlan_ports: Collection[int] = tunnel.VXLAN_PORTS) -> None:
@@ -89,7 +90,9 @@ class Decoder:
         self._teller = Teller(self._counters, self.resolved)
         self._connections = Connections(self._teller, self._counters, self._dns_ports)
         self._initials = quic.Initials(self._counters)
-        self._flows = self._connections.streams.flows
+        streams = self._connections.streams
+        self._flows, self._settled, self._recent = streams.flows, streams.settled, streams.recent
+        self._dull, self._strays = self._connections.strays.dull, self._connections.strays.waiting
 
     @property
     def counters(self) -> Counter[str]:
@@ -135,6 +138,9 @@ class Decoder:
                     )
                     and ends[-4:-2] not in self._tcp_ports
                     and ends[-2:] not in self._tcp_ports
+                    and (ends in self._dull or ends in self._settled)
+                    and ends not in self._recent
+                    and ends not in self._strays
                 ):
                     return _NOTHING
             elif (
@@ -156,7 +162,7 @@ class Decoder:
 
         *ends*: source, destination and both ports of its segments, as they stand in the packet.
         """
-        return ends in self._flows
+        return ends in self._flows or ends in self._strays
 
     def finish(self) -> list[Seen]:
         """Return what streams that never came to their end show nevertheless. Call once, after the last packet."""

@@ -7,8 +7,11 @@ bytes in the middle of an upload are not taken for a request, and what is sent a
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from sentinel.packets.pieces import Pieces
 
 if TYPE_CHECKING:
     from sentinel.packets.http2 import Frames
@@ -20,6 +23,8 @@ MOST_BYTES = 64 * 1024 * 1024
 LARGEST_STREAM = 72 * 1024
 """Of one stream: the largest hello or request head that is waited for, with its record headers."""
 MOST_PIECES = 256
+MOST_RECENT, LARGEST_RECENT = 512, 8 * 1024
+"""Hellos that are kept after they were told, to be compared with what is sent again, and how long they are at the most."""
 TIMEOUT = 120 * 1_000_000_000
 WINDOW = 1 << 20
 """Bytes further ahead than this belong to another connection that uses the same ports."""
@@ -55,10 +60,13 @@ class Flow:
     state: State = "begins"
     role: Role = "other"  # what it is remembered as if it is given up now
     acknowledged: int = 0  # of the other side's bytes
+    opened: bool = False  # its SYN was seen, so that `first` is certain
     buffer: bytearray = field(default_factory=bytearray)
-    waiting: dict[int, bytes] = field(default_factory=dict)
+    at: int = 0  # how many bytes came before `next`
+    waiting: Pieces | None = None  # what came before the bytes ahead of it
     cut: int | None = None  # where a snapped segment ends, of which nothing fills the hole
     stuck: bool = False  # too much waits behind a hole
+    contradicted: bool = False  # the same bytes came twice, and differed
     user: str | None = None  # whom a SOCKS client claims to be
     frames: Frames | None = None  # of HTTP/2
     held: int = 0  # bytes accounted for
@@ -67,6 +75,18 @@ class Flow:
     def reverse(self) -> bytes:
         """The key of the other direction."""
         return reversed_key(self.key)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of it was passed over yet."""
+        return self.at == len(self.buffer)
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """Yield all bytes that are held, with their sequence numbers."""
+        if self.buffer:
+            yield (self.next - len(self.buffer)) & 0xFFFFFFFF, bytes(self.buffer)
+        for at, piece in self.waiting or ():
+            yield (self.next + at - self.at) & 0xFFFFFFFF, piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +106,13 @@ class Streams:
     """The flows being put together."""
 
     def __init__(self, counters: Counter[str]) -> None:
-        """Start with none; what is given up is counted in *counters*."""
+        """Start with none; what is given up is counted in *counters*.
+
+        `recent`: hellos that were read last, with the sequence number of their first byte.
+        """
         self.flows: OrderedDict[bytes, Flow] = OrderedDict()
         self.settled: OrderedDict[bytes, Settled] = OrderedDict()
+        self.recent: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
         self._bytes = 0
         self._counters = counters
 
@@ -102,19 +126,23 @@ class Streams:
     def add(self, flow: Flow, sequence: int, payload: memoryview, lacking: int) -> bool:
         """Put a segment where it belongs; return whether the flow has more bytes in a row than before, or can get no more.
 
-        The first copy of a byte counts. *lacking* bytes of the segment were not captured.
+        *lacking* bytes of the segment were not captured. Where a copy of bytes that are held differs from them, nothing is
+        taken, and the flow is marked as contradicted: which of the two the receiver believed cannot be known.
         """
         ahead = distance(sequence, flow.next)
+        if _contradicts(flow, ahead, payload):
+            flow.contradicted = True
+            return False
         if ahead < 0:
             payload = payload[-ahead:]
-            sequence, ahead = flow.next, 0
+            ahead = 0
         if not payload and not lacking:
             return False
         if ahead > 0:
-            self._keep(flow, sequence, payload)
+            self._keep(flow, ahead, payload)
             return False
         flow.buffer += payload
-        flow.next = (flow.next + len(payload)) & 0xFFFFFFFF
+        _move(flow, len(payload))
         if lacking:
             flow.cut = (flow.next + lacking) & 0xFFFFFFFF
         else:
@@ -125,7 +153,7 @@ class Streams:
         """Pass over *size* bytes of the stream, be they there or still to come."""
         have = min(size, len(flow.buffer))
         del flow.buffer[:have]
-        flow.next = (flow.next + size - have) & 0xFFFFFFFF
+        _move(flow, size - have)
         if size > have:
             self._join(flow)
 
@@ -141,6 +169,27 @@ class Streams:
         """Remember what a stream turned out to be, and follow it no longer."""
         self.forget(flow.key)
         self.remember(flow.key, Settled(role, flow.first, flow.next))
+        self.recent.pop(flow.key, None)
+        if role == "tls" and len(flow.buffer) <= LARGEST_RECENT:
+            self.recent[flow.key] = (flow.next - len(flow.buffer)) & 0xFFFFFFFF, bytes(flow.buffer)
+            if len(self.recent) > MOST_RECENT:
+                self.recent.popitem(last=False)
+
+    def refuse(self, flow: Flow) -> None:
+        """Follow a flow no longer, and believe nothing of what comes in its place."""
+        self.forget(flow.key)
+        first, end = (flow.first - LARGEST_STREAM) & 0xFFFFFFFF, (flow.next + LARGEST_STREAM) & 0xFFFFFFFF
+        self.remember(flow.key, Settled("other", first, end))
+
+    def differs(self, key: bytes, sequence: int, payload: memoryview) -> bool:
+        """Return whether a segment of a stream that was read lately says something else than then. It is told once."""
+        first, held = self.recent.get(key, (0, b""))
+        at = distance(sequence, first)
+        again = payload[: len(held) - at] if 0 <= at < len(held) else b""
+        if again == held[at : at + len(again)]:
+            return False
+        del self.recent[key]
+        return True
 
     def remember(self, key: bytes, settled: Settled) -> None:
         """Remember what a stream is that was not followed."""
@@ -169,30 +218,43 @@ class Streams:
         """Count what the flow holds. To be called when a packet was taken in, its bytes and the evidence it may become."""
         held = FLOW_OVERHEAD + len(flow.buffer) + len(flow.packet) + (TABLE_OVERHEAD if flow.frames else 0)
         if flow.waiting:
-            held += sum(len(piece) + OVERHEAD for piece in flow.waiting.values())
+            held += flow.waiting.size + OVERHEAD * len(flow.waiting)
         self._bytes += held - flow.held
         flow.held = held
 
-    def _keep(self, flow: Flow, sequence: int, payload: memoryview) -> None:
-        known = flow.waiting.get(sequence)
-        if known is not None and len(known) >= len(payload):
-            return
-        waiting = sum(map(len, flow.waiting.values()))
-        if len(flow.waiting) >= MOST_PIECES or len(flow.buffer) + waiting + len(payload) > LARGEST_STREAM:
+    def _keep(self, flow: Flow, ahead: int, payload: memoryview) -> None:
+        waiting = flow.waiting = flow.waiting or Pieces()
+        if len(waiting) >= MOST_PIECES or len(flow.buffer) + waiting.size + len(payload) > LARGEST_STREAM:
             flow.stuck = True
             return
-        flow.waiting[sequence] = bytes(payload)
+        waiting.put(flow.at + ahead, payload)
 
     def _join(self, flow: Flow) -> None:
         """Append the waiting pieces that connect now."""
         while flow.waiting:
-            first = min(flow.waiting, key=lambda sequence: distance(sequence, flow.next))
-            ahead = distance(first, flow.next)
-            if ahead > 0:
+            piece = flow.waiting.take(flow.at)
+            if piece is None:
                 return
-            piece = flow.waiting.pop(first)[-ahead:]
             flow.buffer += piece
-            flow.next = (flow.next + len(piece)) & 0xFFFFFFFF
+            _move(flow, len(piece))
+
+
+def _move(flow: Flow, size: int) -> None:
+    flow.next = (flow.next + size) & 0xFFFFFFFF
+    flow.at += size
+
+
+def _contradicts(flow: Flow, ahead: int, payload: memoryview) -> bool:
+    """Return whether a segment, *ahead* bytes after what was read, differs from what is held of the same bytes."""
+    if ahead < 0:
+        if len(payload) == 1 and ahead == -1:
+            return False  # a keep-alive: any byte, before the next one (RFC 1122, section 4.2.3.6)
+        held = len(flow.buffer)
+        begin = max(0, held + ahead)  # in the buffer
+        again = payload[max(0, -ahead - held) : -ahead]
+        if again != flow.buffer[begin : begin + len(again)]:
+            return True
+    return flow.waiting is not None and flow.waiting.contradict(flow.at + ahead, payload)
 
 
 def distance(sequence: int, other: int) -> int:

@@ -18,7 +18,7 @@ from scapy.layers.l2 import GRE, CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
-from sentinel.packets import sieve
+from sentinel.packets import sieve, strays
 from sentinel.packets.decoder import Decoder
 from sentinel.packets.records import CaptureParser
 from sentinel.packets.seen import Seen
@@ -202,7 +202,7 @@ def test_a_transfer_is_held_back_and_counted():
     capture = pcap(bulk(200) * 10, snap=600)
     _seen, decoder, intake = sieved(capture, 100_000)
     assert intake.packets == 2000
-    assert decoder.counters["packets"] <= sieve.GRACE
+    assert decoder.counters["packets"] <= strays.MOST_PIECES + 1  # so many may belong behind a beginning that comes late
     assert decoder.counters["truncated"] == 2000
     assert (intake.earliest, intake.latest) == (T0, T0 + 1999 * 1_000_000)
 
