@@ -17,6 +17,7 @@ import structlog
 
 from sentinel.activity.records import Alert
 from sentinel.config.checking import blind_sources
+from sentinel.config.listeners import DnstapSource, SyslogSource
 from sentinel.config.loading import Loaded, load
 from sentinel.config.settings import CaptureSource, FileSource, InterfaceSource
 from sentinel.coverage import Coverage
@@ -25,15 +26,21 @@ from sentinel.extract import Extractor, Ruling
 from sentinel.problems import Problems
 from sentinel.sinks.delivery import Drain, accepts
 from sentinel.sources.batch import Batch
+from sentinel.sources.burst import Burst
 from sentinel.sources.follow import Follow
 from sentinel.sources.follow_capture import FollowCapture, PacketBatch
 from sentinel.sources.interface import Interface
+from sentinel.sources.listener import Listener
 from sentinel.store.store import Store, url_of
 
 log = structlog.get_logger()
 
 QUEUED = 16
 """Batches that may wait for the engine. A full queue makes a source read later; nothing is dropped."""
+
+Taking = Batch | PacketBatch | Burst
+LIVE = (Interface, Listener)
+"""Sources that cannot be read again: what they handed over is kept also at the end."""
 
 STOP_WITHIN = 8.0
 """Seconds in which threads have to end, so that the whole end stays below the ten that are promised."""
@@ -44,9 +51,9 @@ class _Source:
     """One configured source, and how far in event time it has come."""
 
     name: str
-    follow: Follow | FollowCapture | Interface
+    follow: Follow | FollowCapture | Interface | Listener
     event_time: datetime | None = None
-    coverage: Coverage | None = None  # of packets; that of logs is the extractor's
+    coverage: Coverage | None = None  # of packets, and a listener's own; that of logs is the extractor's
     idle: bool = False
 
 
@@ -57,7 +64,7 @@ class _Round:
     loaded: Loaded
     stop: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
-    queue: queue.Queue[tuple[_Source, Batch | PacketBatch]] = field(default_factory=lambda: queue.Queue(QUEUED))
+    queue: queue.Queue[tuple[_Source, Taking]] = field(default_factory=lambda: queue.Queue(QUEUED))
     sources: list[_Source] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
 
@@ -67,7 +74,7 @@ class _Round:
         thread.start()
         self.threads.append(thread)
 
-    def end(self, take: Callable[[_Source, Batch | PacketBatch], None]) -> None:
+    def end(self, take: Callable[[_Source, Taking], None]) -> None:
         """Stop the threads. What still waits in the queue is read again by the next round; what cannot be goes to *take*."""
         self.stop.set()
         self.wake.set()
@@ -75,7 +82,7 @@ class _Round:
         while time.monotonic() < deadline and (any(thread.is_alive() for thread in self.threads) or not self.queue.empty()):
             with contextlib.suppress(queue.Empty):
                 source, batch = self.queue.get(timeout=0.05)
-                if isinstance(source.follow, Interface):
+                if isinstance(source.follow, LIVE):
                     take(source, batch)
         for thread in self.threads:
             if thread.is_alive():
@@ -163,7 +170,10 @@ class Daemon:
             round_.sources.append(source)
             round_.start(self._read, round_, source, positions, name=f"source {source.name}")
 
-    def _source(self, settings: FileSource | CaptureSource | InterfaceSource) -> _Source:
+    def _source(self, settings: FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource) -> _Source:
+        if isinstance(settings, SyslogSource | DnstapSource):
+            listener = settings.listener(self._config.resolve().parent)
+            return _Source(listener.path, listener)
         ports = self._loaded.settings.dns_ports
         if isinstance(settings, InterfaceSource):
             interface = Interface(
@@ -186,7 +196,7 @@ class Daemon:
         try:
             for batch in source.follow.batches(round_.stop, positions):
                 # What came in live is handed over also at the end: it cannot be read again.
-                while not round_.stop.is_set() or isinstance(source.follow, Interface):
+                while not round_.stop.is_set() or isinstance(source.follow, LIVE):
                     try:
                         round_.queue.put((source, batch), timeout=0.2)
                         break
@@ -207,8 +217,11 @@ class Daemon:
         if round_.queue.empty():
             self._close(engine, round_)
 
-    def _take(self, engine: Engine, round_: _Round, source: _Source, batch: Batch | PacketBatch) -> None:
+    def _take(self, engine: Engine, round_: _Round, source: _Source, batch: Taking) -> None:
         """Take one batch through the engine, and remember how far in event time its source has come."""
+        if isinstance(batch, Burst):
+            self._take_burst(engine, round_, source, batch)
+            return
         if isinstance(batch, PacketBatch):
             coverage = source.coverage = source.coverage or Coverage(
                 path=batch.path, format=batch.format, sure=1.0, sampled=False
@@ -220,6 +233,14 @@ class Daemon:
             coverage = engine.extractor.coverage_of(batch.input)
         source.idle = batch.caught_up
         source.event_time = coverage.last or source.event_time
+        self._tell(taken.alerts, round_)
+
+    def _take_burst(self, engine: Engine, round_: _Round, source: _Source, burst: Burst) -> None:
+        account = source.coverage = source.coverage or Coverage(path=burst.path, format="listener", sure=1.0, sampled=False)
+        taken = engine.take_burst(account, burst)
+        times = [engine.extractor.coverage_of(batch.input).last for batch in burst.batches]
+        source.idle = burst.caught_up
+        source.event_time = max((time for time in times if time), default=source.event_time)
         self._tell(taken.alerts, round_)
 
     def _close(self, engine: Engine, round_: _Round) -> None:

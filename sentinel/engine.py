@@ -18,6 +18,7 @@ from sentinel.coverage import Coverage
 from sentinel.extract import Extractor, Matched
 from sentinel.packets.seen import Seen
 from sentinel.sources.batch import Batch
+from sentinel.sources.burst import Burst
 from sentinel.store.step import Keeper, Step
 
 Route = Callable[[Alert], Sequence[str]]
@@ -72,16 +73,37 @@ class Engine:
         matched, position = self.extractor.take(batch)
         return self.commit(matched, self.extractor.coverage_of(batch.input), {batch.input.key: position})
 
+    def take_burst(self, account: Coverage, burst: Burst) -> Taken:
+        """Take what came in at a listener in the same way, all of it in one commit; then tell those who wait for it.
+
+        *account* is the listener's own.
+        """
+        matched: list[Matched] = []
+        accounts = {burst.key: account}
+        positions: dict[str, Any] = {burst.key: {"source": dict(burst.position)}}
+        burst.add_to(account)
+        for batch in burst.batches:
+            found, position = self.extractor.take(batch)
+            matched += found
+            accounts[batch.input.key] = self.extractor.coverage_of(batch.input)
+            positions[batch.input.key] = position
+        taken = self._committed(matched, list(accounts.values()), positions)
+        burst.committed()
+        return taken
+
     def take_packets(self, coverage: Coverage, seen: Iterable[Seen], positions: Mapping[str, Any]) -> Taken:
         """Take what was seen in packets through the same matching, folding and commit."""
         return self.commit(self.extractor.take_packets(coverage, seen, self._now()), coverage, positions)
 
     def commit(self, matched: Sequence[Matched], coverage: Coverage, positions: Mapping[str, Any]) -> Taken:
         """Fold findings into sessions and commit them, the alerts and the positions in one transaction."""
+        return self._committed(matched, [coverage], positions)
+
+    def _committed(self, matched: Sequence[Matched], coverage: Sequence[Coverage], positions: Mapping[str, Any]) -> Taken:
         fresh = self._unknown(matched)
         changes = self.sessions.fold([(one.finding, one.search, one.upload) for one in fresh], self._now())
         findings = [one.finding for one in fresh]
-        self._write(findings, changes, positions, [coverage])
+        self._write(findings, changes, positions, coverage)
         return Taken(findings, changes.alerts, changes.belongs, changes.merged)
 
     def close(self, watermark: datetime) -> Taken:

@@ -6,10 +6,13 @@ The engine runs this in its own thread; a replay over several cores runs one in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from heapq import heappop, heappush
+from typing import Any, get_args
 
 import stringzilla as sz
 
@@ -29,7 +32,7 @@ from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.matcher import Match, Matcher
 from sentinel.signatures.service import Service
-from sentinel.sources.batch import Batch, Input
+from sentinel.sources.batch import Batch, Cuts, Input
 
 DETECT_FROM = 200
 """How many records decide the format of an input."""
@@ -39,6 +42,9 @@ LARGE = 900 * 1024
 
 SAMPLE_EVERY = 8 * 1024 * 1024
 """Of large batches, one record in so many bytes is parsed as a sample."""
+
+REPEATS = 10_000
+"""Records of an input that are remembered, to number equal ones of a connection."""
 
 WIDEST: Spelling = "json"
 """How an input whose format cannot be told is scanned: with the needles of a spelling that holds the plain ones too."""
@@ -88,6 +94,7 @@ class _Stream:
     reader: Reader
     format: LogFormat | None = None
     unsampled: int = SAMPLE_EVERY  # bytes since the last sample was taken
+    repeats: OrderedDict[tuple[int, bytes], int] = field(default_factory=OrderedDict)
 
     def due(self, size: int) -> bool:
         """Return whether a batch of *size* bytes, the next, gives a sample of its beginning."""
@@ -96,6 +103,14 @@ class _Stream:
             return False
         self.unsampled = 0
         return True
+
+    def repeated(self, connection: int, sha256: bytes) -> int:
+        """Return how often the record of this digest came over the connection before."""
+        count = self.repeats.pop((connection, sha256), -1) + 1
+        self.repeats[connection, sha256] = count
+        if len(self.repeats) > REPEATS:
+            self.repeats.popitem(last=False)
+        return count
 
 
 class Extractor:
@@ -152,7 +167,7 @@ class Extractor:
             stream.reader.learn(batch.probe())
         matched = list(self._matched(stream, batch))
         coverage.bytes += len(batch.data)
-        coverage.records += lines_in(batch.data)
+        coverage.records += len(batch.cuts.starts) if batch.cuts else lines_in(batch.data)
         if batch.ends:
             for sentence in stream.reader.assumptions():
                 coverage.note(sentence)
@@ -212,8 +227,7 @@ class Extractor:
 
     def _matched(self, stream: _Stream, batch: Batch) -> Iterator[Matched]:
         coverage = stream.coverage
-        for offset, record, hit in self._chosen(stream, batch.data):
-            where = batch.offset + offset
+        for where, record, raw, hit in self._chosen(stream, batch):
             try:
                 observations = stream.reader.parse(record)
             except Malformed as error:
@@ -223,12 +237,16 @@ class Extractor:
                     coverage.note(f"the record at offset {where} holds a watched name and could not be parsed: {error}")
                 continue
             coverage.parsed += 1
+            place = str(where)
+            if hit and batch.connection is not None:
+                place = f"sent {stream.repeated(batch.connection, hashlib.sha256(raw).digest())}"
             for observation in observations:
                 coverage.saw(observation.time)
                 for match in self._hits(coverage, observation) if hit else ():
                     origin = Origin(path=batch.input.path, offset=where)
-                    identity = f"{batch.input.key}|{where}"
-                    yield self._finding(match, observation, record, origin, identity, stream.reader.parser, batch.arrived)
+                    at = "" if batch.connection is None else f"|{observation.time.isoformat()}"
+                    identity = f"{batch.input.key}|{place}{at}"
+                    yield self._finding(match, observation, raw, origin, identity, stream.reader.parser, batch.arrived)
 
     def _watched(self, record: bytes, stream: _Stream) -> bool:
         """Return whether a record that no format reads spells a watched name; a header's needle alone is none."""
@@ -269,26 +287,80 @@ class Extractor:
         )
         return Matched(by_size(finding, match.service), match.counts_search, match.counts_upload)
 
-    def _chosen(self, stream: _Stream, data: memoryview) -> Iterator[tuple[int, bytes, bool]]:
-        """Yield the records worth parsing: offset in the batch, bytes without the line end, whether to match them.
+    def _chosen(self, stream: _Stream, batch: Batch) -> Iterator[tuple[int, bytes, bytes, bool]]:
+        """Yield the records worth parsing: where they lie, what to parse, their own bytes, and whether to match them.
 
         The first record of a batch (of large ones: of some), and the last of a small one such as a file's last, are parsed as a
         sample: they give the time span, and show a log that is not what it was taken for.
         """
+        data = batch.data
         if not len(data):
+            return
+        if batch.cuts is not None:
+            yield from self._cut(stream, data, batch.cuts, batch.input)
             return
         if self._thorough:
             for offset, record in records_in(data):
-                yield offset, record, True
+                yield batch.offset + offset, record, record, True
             return
+        hits = {_start(data, end - 1) for end in self._ends(stream, data, batch.input)}
+        sample = self._sample(stream, data, lambda: _start(data, len(data) - 1))
+        for offset in self._in_order(stream, data, hits, sample, lambda at: _start(data, at)):
+            record = _record(data, offset)
+            yield batch.offset + offset, record, record, offset in hits
+
+    def _cut(self, stream: _Stream, data: memoryview, cuts: Cuts, source: Input) -> Iterator[tuple[int, bytes, bytes, bool]]:
+        """Yield the records of a container, as `_chosen` does."""
+        last = len(cuts.starts) - 1
+        if self._thorough:
+            hits = set(range(last + 1))
+        else:
+            found = ((bisect_right(cuts.starts, end - 1) - 1, end) for end in self._ends(stream, data, source))
+            hits = {nth for nth, end in found if nth >= 0 and end <= cuts.ends[nth]}
+        sample = self._sample(stream, data, lambda: last)
+        for nth in self._in_order(stream, data, hits, sample, lambda at: bisect_right(cuts.starts, at) - 1):
+            record = bytes(data[cuts.starts[nth] : cuts.ends[nth]])
+            yield cuts.places[nth], record, cuts.raws[nth] if cuts.raws else record, nth in hits
+
+    def _ends(self, stream: _Stream, data: memoryview, source: Input) -> Iterable[int]:
+        """Return the offsets just behind what the scanner finds: names in the format's spelling, of a mixed input in any."""
         chosen = stream.format
-        spelling, starts = (chosen.spelling, chosen.header_starts) if chosen else (WIDEST, ())
-        hits = {_start(data, end - 1) for end in self.ruling.matcher.scan(data, spelling, starts)}
+        starts = chosen.header_starts if chosen else ()
+        spelling = chosen.spelling if chosen else WIDEST
+        spellings: tuple[Spelling, ...] = get_args(Spelling) if source.mixed else (spelling,)
+        return {end for spelling in spellings for end in self.ruling.matcher.scan(data, spelling, starts)}
+
+    @staticmethod
+    def _sample(stream: _Stream, data: memoryview, last: Callable[[], int]) -> set[int]:
         sample = {0} if stream.due(len(data)) else set()
         if len(data) <= LARGE:
-            sample.add(_start(data, len(data) - 1))
-        for offset in sorted(hits | sample):
-            yield offset, _record(data, offset), offset in hits
+            sample.add(last())
+        return sample
+
+    def _in_order(
+        self, stream: _Stream, data: memoryview, hits: set[int], sample: set[int], holding: Callable[[int], int]
+    ) -> Iterator[int]:
+        """Yield the records to be parsed in their order, with those that go on with what an earlier one of them began.
+
+        Those become *hits* as well. *holding* tells which record holds a byte.
+        """
+        waiting = sorted(hits | sample)
+        begun: frozenset[bytes] = frozenset()
+        before = -1
+        while True:
+            follows = stream.reader.follows()
+            for needle in follows - begun:
+                later = {found for at in _places(data, needle) if (found := holding(at)) > before} - hits
+                hits |= later
+                for found in later:
+                    heappush(waiting, found)
+            begun = follows
+            while waiting and waiting[0] <= before:
+                heappop(waiting)
+            if not waiting:
+                return
+            before = heappop(waiting)
+            yield before
 
 
 def _own_services(policy: Policy) -> list[Service]:
@@ -302,6 +374,15 @@ def lines_in(data: memoryview) -> int:
     if not len(data):
         return 0
     return int(sz.Str(data).count("\n")) + (data[-1] != ord("\n"))
+
+
+def _places(data: memoryview, needle: bytes) -> Iterator[int]:
+    """Yield where *needle* stands in *data*."""
+    text = sz.Str(data)
+    at = text.find(needle.decode())
+    while at >= 0:
+        yield at
+        at = text.find(needle.decode(), at + 1)
 
 
 def _start(data: memoryview, at: int) -> int:

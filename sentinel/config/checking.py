@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.config.interfaces import forbidden_interfaces, interfaces, missing_interfaces
+from sentinel.config.listeners import closed_listeners, listeners
 from sentinel.config.loading import examine
 from sentinel.located import Lines
 from sentinel.policy.policy import Policy
@@ -26,6 +27,7 @@ def problems_in(path: Path) -> list[Problem]:
     if found.settings is not None:
         problems += unreadable_sources(found.settings, path, found.lines)
         problems += missing_interfaces(found.settings, path, found.lines)
+        problems += closed_listeners(found.settings, path, found.lines)
         if not found.problems:
             problems += blind_sources(found.settings, path, found.lines)
     return list(dict.fromkeys(problems))
@@ -62,7 +64,7 @@ def unreadable_sources(settings: Any, path: Path, lines: Lines) -> list[Problem]
 def blind_sources(settings: Any, path: Path, lines: Lines) -> list[Problem]:
     """Return what is wrong when no source can be read, or no interface may be: started so, Sentinel would watch nothing."""
     forbidden = forbidden_interfaces(settings, path, lines)
-    if forbidden or any(os.access(file, os.R_OK) for _nth, file in _files(settings, path)):
+    if forbidden or listeners(settings) or any(os.access(file, os.R_OK) for _nth, file in _files(settings, path)):
         return forbidden
     missing, named = missing_interfaces(settings, path, lines), interfaces(settings)
     if len(missing) < len(named):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import zoneinfo
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -21,28 +20,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sentinel.formats import FORMATS, named
+from sentinel.config.listeners import DnstapSource, SyslogSource
+from sentinel.config.words import FormatName, Zone
+from sentinel.formats import named
 from sentinel.packets.ports import NEIGHBOURS
 from sentinel.policy.file import PolicyFile
 from sentinel.sinks import KINDS
-
-
-def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise ValueError(f"no time zone is called {name!r}; write an IANA name such as America/Los_Angeles") from None
-    return name
-
-
-def _format(name: str) -> str:
-    if name not in FORMATS and name != "squid":
-        raise ValueError(f"no format is called {name!r}; there are {', '.join(sorted(FORMATS))}")
-    return name
-
-
-Zone = Annotated[str, AfterValidator(_zone)]
-FormatName = Annotated[str, AfterValidator(_format)]
 
 
 class FileSource(BaseModel):
@@ -114,7 +97,7 @@ def _is_no_neighbours(port: int) -> int:
 
 
 DnsPort = Annotated[int, Field(ge=1, le=65535), AfterValidator(_is_no_neighbours)]
-Source = Annotated[FileSource | CaptureSource | InterfaceSource, Field(discriminator="type")]
+Source = Annotated[FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource, Field(discriminator="type")]
 
 
 class Common(BaseModel):

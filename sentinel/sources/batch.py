@@ -21,6 +21,7 @@ class Input:
     inode: int | None = None
     format: str | None = None  # forced by the configuration or --format
     zone: str | None = None  # IANA name for times that carry none
+    mixed: bool = False  # several programs write to it: any record may be of another format than the first ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,30 @@ class Loss:
     offset: int
     length: int | None  # None: unknown, everything after the offset
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where the records of a container lie in a batch's data: they are no lines.
+
+    `places` says where each can be found again: the offset in the input's own bytes, or the number of a database's row.
+    `raws` are the records' own bytes, where the data hold a rendering of them as text.
+    """
+
+    starts: Sequence[int]  # rising
+    ends: Sequence[int]
+    places: Sequence[int]
+    raws: Sequence[bytes] | None = None
+
+    @classmethod
+    def of(cls, records: Sequence[bytes], place: int, gap: int) -> Cuts:
+        """Return the cuts of *records* that lie one after the other, *gap* bytes between them, the first one at *place*."""
+        starts, ends, at = [], [], 0
+        for record in records:
+            starts.append(at)
+            ends.append(at + len(record))
+            at += len(record) + gap
+        return cls(starts, ends, [place + start for start in starts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +75,7 @@ class Batch:
     losses: tuple[Loss, ...] = field(default=())
     probe: Callable[[], Sequence[bytes]] | None = None
     """Of an input's first batch, where it can be read out of order: records at increasing offsets, the last one included."""
+    cuts: Cuts | None = None  # of a container; None: the records are lines
+    connection: int | None = None
+    """Of records that are sent again when their sender does not know whether they arrived: the connection that they came over.
+    Such a record is known by what it says: an equal one, the same number of times on another connection, is the same."""
