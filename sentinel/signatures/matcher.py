@@ -79,7 +79,7 @@ class Matcher:
         return sorted(set(self._ends))
 
     def match(self, seen: Observation) -> list[Match]:
-        """Return at most one match a service: the one that proves the highest stage."""
+        """Return at most one match a service: a known request's, else the one that proves the highest stage."""
         best: dict[str, Match] = {}
         for name in dict.fromkeys((seen.name, *seen.names, _host_of_url(seen.url))):
             for match in self._matches(name, seen) if name else ():
@@ -262,8 +262,10 @@ def _asked(wanted: tuple[str, ...], query: str) -> bool:
     )
 
 
-def _rank(match: Match) -> tuple[bool, Stage, bool, bool]:
-    return match.reached, match.stage, match.basis is Basis.OBSERVED, match.indicator.startswith("url")
+def _rank(match: Match) -> tuple[bool, bool, Stage, bool]:
+    observed = match.basis is Basis.OBSERVED
+    # What a known request did outweighs what its host alone suggests: the log-in page opened is no log-in.
+    return match.reached, observed and match.indicator.startswith("url"), match.stage, observed
 
 
 def _parents(name: str) -> Iterator[str]:
