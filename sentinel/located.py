@@ -84,6 +84,15 @@ def load(path: Path) -> tuple[Any, Lines]:
         raise Problems(
             [Problem(name, 0, f"cannot be read: {error.strerror}", "Check the path and the permissions.")]
         ) from error
+    return parsed(data, name)
+
+
+def parsed(data: bytes, name: str) -> tuple[Any, Lines]:
+    """Return what `load` does, of the bytes of a document that is called *name*.
+
+    Raises:
+        Problems: As `load` does.
+    """
     if len(data) > LARGEST:
         raise Problems([Problem(name, 0, f"is larger than {LARGEST} bytes", "Is it the right file?")])
     try:

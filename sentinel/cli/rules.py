@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from sentinel.activity.wording import defang
-from sentinel.cli import exchange, shared
-from sentinel.config.rules import load_rules, rule_folders
+from sentinel.cli import exchange, packs, shared
+from sentinel.config.rules import RuleSources, load_rules
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -21,6 +21,9 @@ def rules() -> None:
 
 
 rules.add_command(exchange.export)
+rules.add_command(packs.pack)
+rules.add_command(packs.verify)
+rules.add_command(packs.update)
 
 
 @rules.command("list")
@@ -64,10 +67,9 @@ def show(service: str, rules: tuple[Path, ...], as_json: bool) -> None:
 @shared.rules
 def test(rules: tuple[Path, ...]) -> None:
     """Run the cases that each service file brings, through the matcher that live traffic meets."""
-    from sentinel.signatures.reading import read_files
     from sentinel.signatures.selftest import run_tests
 
-    files = read_files(rule_folders(rules)).files.values()
+    files = RuleSources(rules).read().files.values()
     report = run_tests(files)
     for failure in report.failures:
         click.echo(failure, err=True)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentinel.config.rules import load_policy, load_rules
+from sentinel.config.rules import RuleSources, read_policy_at, sources_of
 from sentinel.config.settings import settings_for
 from sentinel.formats import mapping
+from sentinel.formats.clock import zone_of
 from sentinel.located import Lines, salvaged
 from sentinel.located import load as read_yaml
 from sentinel.policy.policy import Policy
+from sentinel.policy.reading import ReadPolicy, problems_of, read_policy
 from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
 
@@ -34,8 +36,7 @@ class Examined:
     settings: Any
     lines: Lines  # of the settings
     catalog: Catalog | None
-    policy: Policy | None
-    policy_at: tuple[Path, Lines]  # where it stands
+    policy: ReadPolicy | None
     problems: list[Problem]
 
 
@@ -52,7 +53,7 @@ def load(path: Path) -> Loaded:
         raise Problems(found.problems)
     assert found.catalog is not None
     assert found.policy is not None
-    return Loaded(found.settings, found.lines, found.catalog, found.policy)
+    return Loaded(found.settings, found.lines, found.catalog, found.policy.policy)
 
 
 def examine(path: Path) -> Examined:
@@ -60,23 +61,28 @@ def examine(path: Path) -> Examined:
     base = path.resolve().parent
     problems: list[Problem] = []
     tree, lines = _gathered(problems, lambda: read_yaml(path)) or ({}, Lines(None))
+    written = lines
     settings = None
     mapped: list[Problem] = []  # before the settings, which may name the formats
     mapping.register(_gathered(mapped, lambda: _mappings(tree, base)) or [], "settings")
     if not problems:
         settings, lines, problems = salvaged(settings_for(_types_of_sinks(tree)), tree, lines, str(path))
     problems += mapped
-    rules, builtin, policy_file = _referred(tree) if settings is None else _named(settings)
-    catalog = _gathered(problems, lambda: load_rules([base / folder for folder in rules], builtin=builtin))
-    policy, policy_at = settings.policy.policy if settings else None, (path, lines.below(("policy",)))
+    sources, policy_file = _referred(tree, base) if settings is None else (sources_of(settings, base), settings.policy_file)
+    catalog = _gathered(problems, sources.load)
+    zone = zone_of(settings.timezone if settings else None)
     if policy_file:
-        policy = _gathered(problems, lambda: load_policy(base / policy_file))
-        policy_at = (base / policy_file, read_yaml(base / policy_file)[1] if policy else Lines(None))
+        policy = _gathered(problems, lambda: read_policy_at(base / policy_file, zone))
+    else:
+        part, below = tree.get("policy") if isinstance(tree, dict) else None, written.below(("policy",))
+        policy = _gathered(problems, lambda: read_policy(part or {}, below, str(path), zone, told=True))
+    if policy and catalog:
+        problems += problems_of(policy, catalog.services)
     if settings is not None:
         sinks = [_anchored(sink, base) for sink in settings.sinks]
         settings = settings.model_copy(update={"sinks": sinks})
         problems += _mistakes(sinks, path, lines)
-    return Examined(settings, lines, catalog, policy, policy_at, problems)
+    return Examined(settings, lines, catalog, policy, problems)
 
 
 def _mistakes(sinks: list[Any], path: Path, lines: Lines) -> list[Problem]:
@@ -118,18 +124,14 @@ def _mappings(tree: Any, base: Path) -> list[dict[str, Any]]:
     return load_mappings(paths)
 
 
-def _named(settings: Any) -> tuple[list[Path], bool, Path | None]:
-    return settings.rules, settings.builtin_rules, settings.policy_file
-
-
-def _referred(tree: Any) -> tuple[list[Path], bool, Path | None]:
-    """Return the files that a configuration with mistakes in it refers to, so that theirs are told in the same round."""
+def _referred(tree: Any, base: Path) -> tuple[RuleSources, Path | None]:
+    """Return what a configuration with mistakes in it refers to, so that the mistakes there are told in the same round."""
     if not isinstance(tree, dict):
-        return [], True, None
+        return RuleSources(), None
     rules = tree.get("rules")
-    folders = [Path(folder) for folder in rules if isinstance(folder, str)] if isinstance(rules, list) else []
+    folders = [base / folder for folder in rules if isinstance(folder, str)] if isinstance(rules, list) else []
     policy = tree.get("policy_file")
-    return folders, tree.get("builtin_rules") is not False, Path(policy) if isinstance(policy, str) else None
+    return RuleSources(folders, tree.get("builtin_rules") is not False), Path(policy) if isinstance(policy, str) else None
 
 
 def _anchored(sink: Any, base: Path) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sentinel.policy.policy import Policy
 from sentinel.problems import Problem, Problems
@@ -11,17 +14,132 @@ from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.compiled import kept_or
 from sentinel.signatures.folders import builtin_rules, files_in
 
+if TYPE_CHECKING:
+    from sentinel.policy.reading import ReadPolicy
+    from sentinel.signatures.pack import Pack
+    from sentinel.signatures.reading import Read
 
-def load_policy(path: Path) -> Policy:
-    """Read a policy file.
+
+@dataclass(frozen=True, slots=True)
+class PackAt:
+    """Where the pack in force lies, and the public keys that may have signed it."""
+
+    path: Path
+    keys: Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSources:
+    """What rules are made of: the pack, or without one the built-in catalog, and folders that add to it or replace in it."""
+
+    folders: Sequence[Path] = ()
+    builtin: bool = True
+    pack: PackAt | None = None
+
+    def places(self) -> list[Path | Pack]:
+        """Return the pack or folder of the catalog, and the further folders, in the order in which they replace each other.
+
+        A pack that is not there yet leaves the built-in catalog in force; one that has expired serves on, since no rules
+        would be worse.
+
+        Raises:
+            Problems: A folder is not there, or the pack may not be used.
+        """
+        packed = installed_pack(self.pack) if self.pack else None
+        base: list[Path | Pack] = [packed] if packed else [builtin_rules()] if self.builtin else []
+        missing = [
+            Problem(str(folder), 0, "no such folder of rules", "Create it or mend the path.")
+            for folder in [*base, *self.folders]
+            if isinstance(folder, Path) and not folder.is_dir()
+        ]
+        if missing:
+            raise Problems(missing)
+        return [*base, *self.folders]
+
+    def read(self) -> Read:
+        """Read all service files. Their cases are not run.
+
+        Raises:
+            Problems: Every mistake in them, with file and line.
+        """
+        from sentinel.signatures.reading import read_files
+
+        return read_files(self.places())
+
+    def load(self) -> Catalog:
+        """Read all service files and run their cases.
+
+        Raises:
+            Problems: Every mistake in the rules, with file and line; or there are no rules at all.
+        """
+        from sentinel.signatures.reading import load_catalog
+
+        where = self.places()
+        return _some(load_catalog(where), where)
+
+    def files(self) -> list[Path]:
+        """Return every file that what `load` returns depends on, as far as it is there."""
+        packed = [self.pack.path, *self.pack.keys] if self.pack else []
+        folders = ([builtin_rules()] if self.builtin else []) + list(self.folders)
+        return [path for path in packed if path.exists()] + [path for folder in folders for path in files_in(folder)]
+
+
+def read_policy_at(path: Path, zone: tzinfo) -> ReadPolicy:
+    """Read a policy file; times in it without an offset are in *zone*.
 
     Raises:
         Problems: Every mistake in it, with file and line.
     """
-    from sentinel.located import validate
-    from sentinel.policy.file import PolicyFile
+    from sentinel.located import load
+    from sentinel.policy.reading import read_policy
 
-    return validate(PolicyFile, path).policy
+    read = read_policy(*load(path), str(path), zone)
+    assert read is not None  # nothing in it was told before
+    return read
+
+
+def load_policy(path: Path, zone: tzinfo, catalog: Catalog) -> Policy:
+    """Return the policy in a file, its tests run with the services of *catalog*.
+
+    Raises:
+        Problems: Every mistake in it, with file and line.
+    """
+    from sentinel.policy.reading import problems_of
+
+    read = read_policy_at(path, zone)
+    problems = problems_of(read, catalog.services)
+    if problems:
+        raise Problems(problems)
+    return read.policy
+
+
+def sources_of(settings: Any, base: Path, more: Sequence[Path] = ()) -> RuleSources:
+    """Return what a configuration says rules are made of, paths counting from its folder *base*, and *more* folders."""
+    packed = settings.rules_pack
+    pack = PackAt(base / packed.path, [base / key for key in packed.keys]) if packed else None
+    return RuleSources([*(base / folder for folder in settings.rules), *more], settings.builtin_rules, pack)
+
+
+def installed_pack(at: PackAt) -> Pack | None:
+    """Return the pack that lies there, its signature and digests checked; None when none does.
+
+    Raises:
+        Problems: It may not be used, or a key cannot be read.
+    """
+    if not at.path.exists():
+        return None
+    from sentinel.signatures.pack import BadPackError, read_pack
+    from sentinel.signatures.trust import public_keys
+
+    try:
+        return read_pack(at.path, public_keys(at.keys))
+    except BadPackError as error:
+        raise Problems(
+            [Problem(str(at.path), 0, f"the pack {error}", "Install another with `sentinel rules update`.")]
+        ) from error
+    except OSError as error:
+        mend = "Check the path and the permissions."
+        raise Problems([Problem(str(at.path), 0, f"cannot be read: {error.strerror}", mend)]) from error
 
 
 def load_rules(folders: Sequence[Path], *, builtin: bool = True) -> Catalog:
@@ -30,42 +148,22 @@ def load_rules(folders: Sequence[Path], *, builtin: bool = True) -> Catalog:
     Raises:
         Problems: Every mistake in the rules, with file and line; or there are no rules at all.
     """
-    from sentinel.signatures.reading import load_catalog
-
-    where = rule_folders(folders, builtin=builtin)
-    return _some(load_catalog(where), where)
+    return RuleSources(folders, builtin).load()
 
 
-def checked_rules(folders: Sequence[Path], *, builtin: bool = True) -> Catalog:
-    """Return what `load_rules` does, at once where the very same files were read and found good before.
+def checked_rules(sources: RuleSources) -> Catalog:
+    """Return what *sources* make, at once where the very same files were read and found good before.
 
     Raises:
-        Problems: As `load_rules` does.
+        Problems: As `RuleSources.load` does.
     """
-    where = rule_folders(folders, builtin=builtin)
-    return kept_or(lambda: load_rules(folders, builtin=builtin), where, (path for folder in where for path in files_in(folder)))
+    where = sources.places()
+    return kept_or(sources.load, [Path(_called(place)) for place in where], sources.files())
 
 
-def rule_folders(folders: Sequence[Path], *, builtin: bool = True) -> list[Path]:
-    """Return the folders that rules come from, the built-in one first.
-
-    Raises:
-        Problems: One of them is not there.
-    """
-    where = ([builtin_rules()] if builtin else []) + [Path(folder) for folder in folders]
-    missing = [
-        Problem(str(folder), 0, "no such folder of rules", "Create it or mend the path.")
-        for folder in where
-        if not folder.is_dir()
-    ]
-    if missing:
-        raise Problems(missing)
-    return where
-
-
-def _some(catalog: Catalog, where: Sequence[Path]) -> Catalog:
+def _some(catalog: Catalog, where: Sequence[Path | Pack]) -> Catalog:
     if not catalog.services:
-        names = ", ".join(map(str, where)) or "the configuration"
+        names = ", ".join(map(_called, where)) or "the configuration"
         raise Problems(
             [
                 Problem(
@@ -74,3 +172,7 @@ def _some(catalog: Catalog, where: Sequence[Path]) -> Catalog:
             ]
         )
     return catalog
+
+
+def _called(place: Path | Pack) -> str:
+    return str(place) if isinstance(place, Path) else place.path

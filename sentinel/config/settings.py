@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
+from sentinel.config.catalogs import RulesPack
 from sentinel.config.listeners import DnstapSource, SyslogSource
 from sentinel.config.words import FormatName, Zone
 from sentinel.formats import named
@@ -109,6 +110,7 @@ class Common(BaseModel):
     rules: list[Path] = Field(default_factory=list, description="Folders of service files, added to the built-in ones.")
     mappings: list[Path] = Field(default_factory=list, description="Mapping files, or folders of them: formats of your own.")
     builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
+    rules_pack: RulesPack | None = Field(None, description="A signed catalog in place of the built-in one.")
     policy: PolicyFile = Field(default_factory=PolicyFile, description="Networks by name and sanctioned services.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")

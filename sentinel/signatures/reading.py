@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sentinel.located import validate
+from sentinel.located import Lines, load, parsed, validated
 from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.file import IndicatorEntry, ServiceFile
@@ -14,10 +16,13 @@ from sentinel.signatures.folders import files_in
 from sentinel.signatures.selftest import failures_of
 from sentinel.signatures.service import Service
 
+if TYPE_CHECKING:
+    from sentinel.signatures.pack import Pack
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The service files of some folders, by the id of their service, and where each lies."""
+    """The service files of some folders and packs, by the id of their service, and where each lies."""
 
     files: Mapping[str, ServiceFile]
     paths: Mapping[str, Path]
@@ -28,8 +33,8 @@ class Read:
         return Catalog.of(file.service for file in self.files.values())
 
 
-def read_files(folders: Sequence[Path]) -> Read:
-    """Read all service files of *folders*; a later folder replaces a service by its id. Their cases are not run.
+def read_files(places: Sequence[Path | Pack]) -> Read:
+    """Read all service files of *places*, folders and packs; a later one replaces a service by its id. No cases are run.
 
     Raises:
         Problems: Every mistake in every file.
@@ -37,11 +42,11 @@ def read_files(folders: Sequence[Path]) -> Read:
     services: dict[str, ServiceFile] = {}
     problems: list[Problem] = []
     paths: dict[str, Path] = {}
-    for folder in folders:
+    for place in places:
         here: dict[str, Path] = {}
-        for path in files_in(folder):
+        for path, document in _documents(place):
             try:
-                service = validate(ServiceFile, path)
+                service = validated(ServiceFile, *document(), str(path))
             except Problems as found:
                 problems += found.problems
                 continue
@@ -56,13 +61,24 @@ def read_files(folders: Sequence[Path]) -> Read:
     return Read(services, paths)
 
 
-def load_catalog(folders: Sequence[Path]) -> Catalog:
-    """Read all service files of *folders* and run their cases.
+def _documents(place: Path | Pack) -> Iterator[tuple[Path, Callable[[], tuple[Any, Lines]]]]:
+    """Yield the documents of a place: where each lies, and how it is read."""
+    if isinstance(place, Path):
+        for path in files_in(place):
+            yield path, functools.partial(load, path)
+        return
+    for name, data in place.documents.items():
+        inside = Path(f"{place.path}!{name}")
+        yield inside, functools.partial(parsed, data, str(inside))
+
+
+def load_catalog(places: Sequence[Path | Pack]) -> Catalog:
+    """Read all service files of *places*, folders and packs, and run their cases.
 
     Raises:
         Problems: Every mistake in every file, or every case that fails: a rule whose own tests fail does not load.
     """
-    read = read_files(folders)
+    read = read_files(places)
     problems = [
         Problem(str(read.paths[service]), 1, failure, "Mend the indicator or the case.")
         for service, failures in failures_of(read.files.values()).items()
