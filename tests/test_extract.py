@@ -30,7 +30,10 @@ HOSTS = [
 PATHS = ["/", "/api/search", "/api/v1/searches", "/spaces/UnFakePro/FaceSearch", "/a?u=pimeyes.com", "/%61pi/search"]
 
 LINES = {path.stem: path.read_text() for path in (Path(__file__).parent / "data" / "formats" / "lines").iterdir()}
-"""For each format its header lines and a record of an access, with @n@, @host@, @labels@ and @path@ to be filled."""
+"""For each format its header lines and a record of an access, with @n@, @host@, @labels@ and @path@ to be filled.
+
+@and@ parts the records where one access takes several.
+"""
 
 
 def lines_of(name, n, host, path="/", written=None):
@@ -38,7 +41,8 @@ def lines_of(name, n, host, path="/", written=None):
     labels = "".join(f"({len(label)}){label}" for label in host.split(".")) + "(0)"
     text = LINES[name].replace("@n@", str(n)).replace("@host@", written or host).replace("@labels@", labels)
     header, newline, record = text.removesuffix("\n").rpartition("\n")
-    return (header + newline).encode(), (record.replace("@path@", path) + "\n").encode("utf-8")
+    record = record.replace("@path@", path).replace("@and@", "\n")
+    return (header + newline).encode(), (record + "\n").encode("utf-8")
 
 
 def spelt(host, upper, escape, name):

@@ -38,7 +38,7 @@ class Stream:
     """What a reader knows of the stream that a record came from. `header` is part of the source's position."""
 
     clock: Clock
-    header: tuple[str, ...] = ()  # whatever the format's `read_header` made of the header records so far; JSON-able
+    header: tuple[str, ...] = ()  # whatever the format's `read_header` or `parse` made of records so far; JSON-able
 
 
 Recognise = Callable[[Sequence[bytes]], float]
@@ -57,6 +57,7 @@ class LogFormat:
     since: the release since which it has been tested so.
     made_as: code of its own, a mapping (data), or a reader of a binary container.
     read_header: (record, header so far) -> header from here on; only called for records with such a beginning.
+    follow: what later records hold that go on with what `parse` put into the stream's header; they are needles as well.
     """
 
     name: str
@@ -69,6 +70,7 @@ class LogFormat:
     yields: tuple[str, ...] = ()
     header_starts: tuple[bytes, ...] = ()
     read_header: Callable[[bytes, tuple[str, ...]], tuple[str, ...]] | None = None
+    follow: Callable[[Sequence[str]], Sequence[bytes]] | None = None
     version: int = 1
     tested_with: str = field(default="samples only")
     since: str = "0.1.0"

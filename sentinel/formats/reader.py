@@ -70,6 +70,11 @@ class Reader:
         except Malformed as error:
             return self._by_another(record, error)
 
+    def follows(self) -> frozenset[bytes]:
+        """Return what later records hold that go on with what was read so far (`LogFormat.follow`)."""
+        asked = ((formats.FORMATS.get(name), stream) for name, stream in self._streams.items() if stream.header)
+        return frozenset(one for known, stream in asked if known and known.follow for one in known.follow(stream.header))
+
     def assumptions(self) -> list[str]:
         """Return what was assumed of the records' times, in sentences for the coverage."""
         return self.clock.assumptions()

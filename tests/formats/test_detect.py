@@ -11,7 +11,7 @@ from tests.formats.samples import DATA, records
 
 BIND = [line for line in records(DATA / "bind_query" / "bind-9.20-time-cat-sev.log") if line]
 SQUID = [line for line in records(DATA / "squid_native" / "squid-native.log") if line]
-NOISE = [b"Nov 23 06:13:40 mx postfix/smtpd[1]: connect"] * 20
+NOISE = [b"Nov 23 06:13:40 mx sshd[1]: connect"] * 20
 
 
 def names(found):
