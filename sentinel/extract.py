@@ -240,12 +240,13 @@ class Extractor:
             place = str(where)
             if hit and batch.connection is not None:
                 place = f"sent {stream.repeated(batch.connection, hashlib.sha256(raw).digest())}"
-            for observation in observations:
+            for nth, observation in enumerate(observations):
                 coverage.saw(observation.time)
                 for match in self._hits(coverage, observation) if hit else ():
                     origin = Origin(path=batch.input.path, offset=where)
                     at = "" if batch.connection is None else f"|{observation.time.isoformat()}"
-                    identity = f"{batch.input.key}|{place}{at}"
+                    # A mail to several people is one record, and a finding for each of them.
+                    identity = f"{batch.input.key}|{place}{at}" + (f"|{nth}" if nth else "")
                     yield self._finding(match, observation, raw, origin, identity, stream.reader.parser, batch.arrived)
 
     def _watched(self, record: bytes, stream: _Stream) -> bool:

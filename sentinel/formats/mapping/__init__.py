@@ -35,6 +35,8 @@ _MATCHED = frozenset(
         "tls.client.server_name",
         "destination.domain",
         "sentinel.names",
+        "email.from.address",
+        "email.sender.address",
     )
 )
 

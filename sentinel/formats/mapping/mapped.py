@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
 from sentinel.formats.format import Malformed, Stream
+from sentinel.formats.mailed import domain_of, mailbox
 from sentinel.formats.mapping import shapes
 from sentinel.formats.mapping.belief import Belief, Told
 from sentinel.formats.mapping.shapes import Reader, Row, texts
@@ -50,6 +51,9 @@ TARGETS = {
     "tls.client.ja4": "ja4",
     "destination.domain": "name",
     "sentinel.names": "names",
+    "email.from.address": "sender",
+    "email.sender.address": "sender",  # of the envelope
+    "email.to.address": "box",  # the mailboxes that got it, or were kept from it
     "sentinel.flow": "flow",
     "http.request.method": "method",
     "http.response.status_code": "status",
@@ -60,13 +64,13 @@ TARGETS = {
 }
 """What a field may mean, under its name in the Elastic Common Schema, and where an observation keeps it."""
 
-NAMES = frozenset({"name", "names", "url", "answers", "path", "query"})
+NAMES = frozenset({"name", "names", "url", "answers", "path", "query", "sender"})
 """What is matched: how it may be spelt decides what the scanner looks for."""
 
 TEXTS = NAMES | {"user_agent"}
 """What whoever asks may choose freely."""
 
-IDENTITY = frozenset({"client", "client_port", "user", "claimed_user", "device", "flow"})
+IDENTITY = frozenset({"client", "client_port", "user", "claimed_user", "device", "flow", "box"})
 """What must never be guessed: taken only where no such text can have put it, and not when it is said twice, differently."""
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -81,6 +85,7 @@ _SECONDS = Pattern(r"\d{1,15}(?:\.\d{1,12})?\Z", re.ASCII)
 _TYPE = Pattern(r"(\d{1,5})(?: ?\(([A-Za-z0-9]+)\))?\Z", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80, "ssl": 443, "tunnel": 443}
 _HAVE_CNAMES = frozenset({"A", "AAAA", "CNAME", "HTTPS", "SVCB", "ANY", None})
+_TOGETHER = frozenset({"name", "sender"})
 _LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})
 _NO_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what several products write for "none"
 
@@ -275,7 +280,7 @@ class Mapped:
             for kind in self.kinds:
                 if kind.when.holds(row) and not kind.unless.any_holds(row):
                     if kind.kind is not None:
-                        seen.append(self._observation(row, kind, stream))
+                        seen += self._observations(row, kind, stream)
                     break
         return seen
 
@@ -335,13 +340,15 @@ class Mapped:
         gone = [key for key in self._has if row.get(key) is None]
         return f"no {', '.join(gone)}" if gone else "its fields say something else"
 
-    def _observation(self, row: Row, kind: _Kind, stream: Stream) -> Observation:
+    def _observations(self, row: Row, kind: _Kind, stream: Stream) -> list[Observation]:
         told = self.belief.told(row)
         took: Took = {}
         units: dict[str, float] = {}
         for one in kind.fields:
-            found = one.texts(told, self.none) if one.target == "name" or one.target not in took else []
-            if found and one.target in took:  # an SNI beside a Host: the access is tied to both
+            found = one.texts(told, self.none) if one.target in _TOGETHER or one.target not in took else []
+            if found and one.target == "sender":
+                took["sender"] = [*took.get("sender", ()), *found]
+            elif found and one.target in took:  # an SNI beside a Host: the access is tied to both
                 took["names"] = [*took.get("names", ()), *found]
             elif found:
                 took[one.target], units[one.target] = found, one.unit
@@ -358,7 +365,11 @@ class Mapped:
         time, text, at_end = self._time(told, stream)
         if at_end and (took_secs := said.get("duration")) and timedelta(seconds=took_secs) < time - _EPOCH:
             time -= timedelta(seconds=took_secs)
-        return Observation(time=time, time_text=text, action=action, **said)
+        seen = Observation(time=time, time_text=text, action=action, **said)
+        if kind.kind != "mail":
+            return [seen]
+        boxes = dict.fromkeys(box for box in map(mailbox, took.get("box", ())) if box)
+        return [replace(seen, user=box) for box in boxes]
 
     def _time(self, told: Told, stream: Stream) -> tuple[datetime, str, bool]:
         for one in self._times:
@@ -400,6 +411,7 @@ def _said(kind: str, took: Took, units: Mapping[str, float]) -> dict[str, Any]:
         said["duration"] = float(seconds) * units["duration"]
     written = [*took.get("name", ()), *took.get("names", ())]
     names = list(written) if kind in _LOOKUPS else [_host(name) for name in written]
+    names += map(domain_of, took.get("sender", ()))
     if kind in ("http_request", "proxy_connect"):
         kind = "proxy_connect" if (one.get("method") or "").upper() == "CONNECT" else kind
         names = _asked(said, one, names, tunnel=kind == "proxy_connect")

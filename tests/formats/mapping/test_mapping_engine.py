@@ -142,3 +142,22 @@ def test_a_decoded_name_is_searched_for_in_its_spelling(tmp_path):
     line = b"when=1795410820 who=jdoe ip=10.0.0.5 url=http://pim%65yes.com/"
     (seen,) = Mapped(spec).parse(line, Stream(clock()))
     assert seen.name == "pimeyes.com"
+
+
+def test_a_mail_is_told_once_for_each_mailbox(tmp_path):
+    """Whoever describes their own gateway's log names senders and recipients, of header and envelope."""
+    path = tmp_path / "mail.yaml"
+    path.write_text(
+        OWN.replace("http_request", "mail")
+        .replace("source.ip: ip", 'email.to.address: {from: to, split: ";"}\n  email.from.address: head')
+        .replace("user.name: who", "email.sender.address: envelope")
+    )
+    mapped = Mapped(load_mapping(path))
+    line = record(
+        head="PimEyes <login@pimeyes.com>", envelope="<b@bounce.pimeyes.com>", to="A@corp.example; b@corp.example;", result="ok"
+    )
+    seen = mapped.parse(line, Stream(clock()))
+    assert [(one.user, one.name, one.names, one.client) for one in seen] == [
+        ("a@corp.example", "pimeyes.com", ("bounce.pimeyes.com",), None),
+        ("b@corp.example", "pimeyes.com", ("bounce.pimeyes.com",), None),
+    ]
