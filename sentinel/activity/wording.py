@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sentinel.activity.records import Session
 from sentinel.terms import Basis, Stage, Verdict
 
@@ -27,6 +29,11 @@ def defang(host: str) -> str:
     """Return a host name that no mail client or chat turns into a link: `app.clearview[.]ai`."""
     head, dot, last = host.rpartition(".")
     return f"{head}[.]{last}" if dot else host
+
+
+def defang_all(text: str) -> str:
+    """Return a text of ours, a note or an address, with each host name in it defanged, also in front of a path."""
+    return re.sub(r"(?<![\w./-])((?:https?://)?(?:[\w*-]+\.)*[\w*-]+)\.([a-z]{2,63})(?![\w.-]*\w)", r"\1[.]\2", text)
 
 
 def printable(text: str) -> str:

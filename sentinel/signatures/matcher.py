@@ -14,7 +14,7 @@ from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.pattern import literal_start, path_database
 from sentinel.signatures.service import Indicator, Service, Url
-from sentinel.signatures.spelling import fixed_part, needles, rare_piece
+from sentinel.signatures.spelling import asked, fits, fixed_part, needles, rare_piece
 from sentinel.terms import Basis, Stage
 
 LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})
@@ -81,12 +81,17 @@ class Matcher:
     def match(self, seen: Observation) -> list[Match]:
         """Return at most one match a service: a known request's, else the one that proves the highest stage."""
         best: dict[str, Match] = {}
-        for name in dict.fromkeys((seen.name, *seen.names, _host_of_url(seen.url))):
-            for match in self._matches(name, seen) if name else ():
-                held = best.get(match.service.id)
-                if held is None or _rank(match) > _rank(held):
-                    best[match.service.id] = match
+        for match in self.every(seen):
+            held = best.get(match.service.id)
+            if held is None or _rank(match) > _rank(held):
+                best[match.service.id] = match
         return list(best.values())
+
+    def every(self, seen: Observation) -> Iterator[Match]:
+        """Yield what each indicator that matches makes of an observation, also several of a service."""
+        for name in dict.fromkeys((seen.name, *seen.names, _host_of_url(seen.url))):
+            if name:
+                yield from self._matches(name, seen)
 
     def _hit(self, _id: int, _begin: int, end: int, _flags: int, _context: object) -> None:
         self._ends.append(end)
@@ -154,7 +159,7 @@ class Matcher:
         entries = list(known.domains)
         if here == name:
             entries += known.hosts
-        entries += [entry for entry in known.patterns if _fits(entry[1].host_pattern or "", name)]
+        entries += [entry for entry in known.patterns if fits(entry[1].host_pattern or "", name)]
         for service, indicator in entries:
             yield _by_host(service, indicator, name, seen)
         if seen.kind == "http_request" and name in (seen.name, _host_of_url(seen.url)):
@@ -163,11 +168,11 @@ class Matcher:
                     yield _by_url(service, indicator, name, seen)
 
     def _requested(self, url: Url, name: str, seen: Observation) -> bool:
-        if url.host != name and not (url.host_pattern and _fits(url.host_pattern, name)):
+        if url.host != name and not (url.host_pattern and fits(url.host_pattern, name)):
             return False
         if seen.path is None or (url.methods and (seen.method or "").upper() not in url.methods):
             return False
-        if url.query and not _asked(url.query, seen.query or ""):
+        if url.query and not asked(url.query, seen.query or ""):
             return False
         # RFC 3986, 6.2.2.2: an escaped letter is the letter. On a shared host the path is the needle, taken as it stands.
         path = seen.path if url.shared else UNRESERVED.sub(lambda found: chr(int(found[1], 16)), seen.path)
@@ -238,28 +243,6 @@ def _host_of_url(url: str | None) -> str | None:
         return host_of(urlsplit(url).netloc)
     except ValueError:  # what a client asks for, "http://[" too, is the client's to choose
         return None
-
-
-def _fits(pattern: str, name: str) -> bool:
-    """Return whether each label of *name* is the pattern's, where a star stands for one character or more of its label."""
-    if pattern == "*":
-        return True
-    wanted, labels = pattern.split("."), name.split(".")
-    return len(wanted) == len(labels) and all(map(_label_fits, wanted, labels))
-
-
-def _label_fits(wanted: str, label: str) -> bool:
-    before, star, after = wanted.partition("*")
-    if not star:
-        return label == wanted
-    return len(label) > len(before) + len(after) and label.startswith(before) and label.endswith(after)
-
-
-def _asked(wanted: tuple[str, ...], query: str) -> bool:
-    given = query.split("&")
-    return all(
-        any(one.startswith(want) and one != want for one in given) if want[-1] == "=" else want in given for want in wanted
-    )
 
 
 def _rank(match: Match) -> tuple[bool, bool, Stage, bool]:

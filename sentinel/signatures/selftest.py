@@ -16,47 +16,61 @@ SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A case that does not give what it says: whose, where in the service's file, and what it gives instead."""
+
+    service: str
+    where: tuple[str | int, ...]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """How many cases there were, how many of them negative, and which failed."""
 
     cases: int
     negative: int
-    failures: list[str]
+    failures: list[Failure]
 
 
 def run_tests(files: Iterable[ServiceFile]) -> Report:
     """Run every case of every service file."""
     files = list(files)
-    failed = failures_of(files)
     negative = sum(len(file.tests.no_match) for file in files)
     return Report(
         cases=negative + sum(len(file.tests.match) for file in files),
         negative=negative,
-        failures=[f"{service}: {failure}" for service, failures in failed.items() for failure in failures],
+        failures=failures_of(files),
     )
 
 
-def failures_of(files: Iterable[ServiceFile]) -> dict[str, list[str]]:
-    """Return the cases that fail when all of *files* are one rule set, by the id of their service."""
+def failures_of(files: Iterable[ServiceFile]) -> list[Failure]:
+    """Return the cases that fail when all of *files* are one rule set."""
     files = list(files)
     matcher = Matcher(Catalog.of(file.service for file in files))
-    found = ((file.id, list(_failures(matcher, file.id, file.tests.match, file.tests.no_match))) for file in files)
-    return {service: failures for service, failures in found if failures}
+    return [
+        Failure(file.id, ("tests", kind, index), said)
+        for file in files
+        for kind, failed, cases in (("match", _not_matched, file.tests.match), ("no_match", _matched, file.tests.no_match))
+        for index, case in enumerate(cases)
+        for said in failed(matcher, file.id, case)
+    ]
 
 
-def _failures(matcher: Matcher, service: str, match: list[Case], no_match: list[Case]) -> Iterator[str]:
-    for case in match:
-        stages = [m.stage.word for m in matcher.match(observed(case)) if m.service.id == service]
-        said = case.model_dump(exclude_none=True)
-        if not stages:
-            yield f"the case {said} does not match"
-        elif case.stage and stages != [case.stage]:
-            yield f"the case {said} gives the stage {stages[0]}"
-        elif not scanned(matcher, case):
-            yield f"the case {said} matches, but the scanner does not find it"
-    for case in no_match:
-        if any(m.service.id == service for m in matcher.match(observed(case))):
-            yield f"the case {case.model_dump(exclude_none=True)} matches, and must not"
+def _not_matched(matcher: Matcher, service: str, case: Case) -> Iterator[str]:
+    stages = [m.stage.word for m in matcher.match(observed(case)) if m.service.id == service]
+    said = case.model_dump(exclude_none=True)
+    if not stages:
+        yield f"the case {said} does not match"
+    elif case.stage and stages != [case.stage]:
+        yield f"the case {said} gives the stage {stages[0]}"
+    elif not scanned(matcher, case):
+        yield f"the case {said} matches, but the scanner does not find it"
+
+
+def _matched(matcher: Matcher, service: str, case: Case) -> Iterator[str]:
+    if any(m.service.id == service for m in matcher.match(observed(case))):
+        yield f"the case {case.model_dump(exclude_none=True)} matches, and must not"
 
 
 def scanned(matcher: Matcher, case: Case) -> bool:

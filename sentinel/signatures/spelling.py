@@ -31,6 +31,29 @@ def fixed_part(pattern: str) -> str:
     return pattern.rpartition("*")[2].partition(".")[2]
 
 
+def fits(pattern: str, name: str) -> bool:
+    """Return whether each label of *name* is the pattern's, where a star stands for one character or more of its label."""
+    if pattern == "*":
+        return True
+    wanted, labels = pattern.split("."), name.split(".")
+    return len(wanted) == len(labels) and all(map(_label_fits, wanted, labels))
+
+
+def _label_fits(wanted: str, label: str) -> bool:
+    before, star, after = wanted.partition("*")
+    if not star:
+        return label == wanted
+    return len(label) > len(before) + len(after) and label.startswith(before) and label.endswith(after)
+
+
+def asked(wanted: tuple[str, ...], query: str) -> bool:
+    """Return whether a URL's query has the parameters: `name=value` as it stands, `name=` with any value but an empty one."""
+    given = query.split("&")
+    return all(
+        any(one.startswith(want) and one != want for one in given) if want[-1] == "=" else want in given for want in wanted
+    )
+
+
 def rare_piece(pattern: str) -> str:
     """Return the piece of a host pattern between stars that few other names hold.
 
