@@ -24,6 +24,7 @@ from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
 from sentinel.problems import Problems
+from sentinel.reload import Reloader
 from sentinel.sinks.delivery import Drain, accepts
 from sentinel.sources.batch import Batch
 from sentinel.sources.burst import Burst
@@ -103,10 +104,10 @@ class Daemon:
         blind = blind_sources(self._loaded.settings, config, self._loaded.lines)
         if blind:
             raise Problems(blind)
-        self._ruling = Ruling.of(self._loaded.catalog, self._loaded.policy)
+        self.ruling = Ruling.of(self._loaded.catalog, self._loaded.policy)
+        self._reloader = Reloader(config, self._loaded, self.ruling)
         self._on_alert = on_alert
         self._stop = threading.Event()
-        self._reload = threading.Event()
         self._failed = False
 
     def stop(self, *_signal: object) -> None:
@@ -114,8 +115,8 @@ class Daemon:
         self._stop.set()
 
     def ask_reload(self, *_signal: object) -> None:
-        """Ask for configuration, rules and policy to be read again, between two batches."""
-        self._reload.set()
+        """Ask for configuration, rules and policy to be read again."""
+        self._reloader.ask()
 
     def take_signals(self) -> None:
         """Let SIGTERM and SIGINT stop the daemon, and SIGHUP reload it. Only from the main thread."""
@@ -127,7 +128,9 @@ class Daemon:
         """Run until stopped; return the exit status: 1 when a source or the engine failed, so that systemd starts anew."""
         settings = self._loaded.settings
         store = Store.open(url_of(settings.store, self._config.resolve().parent))
-        log.info("started", config=str(self._config), services=len(self._ruling.facts), store=settings.store)
+        log.info("started", config=str(self._config), services=len(self.ruling.facts), store=settings.store)
+        reloading = threading.Thread(target=self._reloader.run, args=(self._stop,), name="reload", daemon=True)
+        reloading.start()
         try:
             while not self._stop.is_set():
                 self._one_round(store)
@@ -137,20 +140,18 @@ class Daemon:
         return 1 if self._failed else 0
 
     def _one_round(self, store: Store) -> None:
-        """Run with one configuration until told to stop, or until another has been loaded."""
+        """Run with the same sources and sinks until told to stop, or until other settings have been loaded."""
         round_ = _Round(self._loaded)
         settings = round_.loaded.settings
-        extractor = Extractor(self._ruling, zone=settings.timezone, positions=store.positions())
+        extractor = Extractor(self.ruling, zone=settings.timezone, positions=store.positions())
         engine = Engine(extractor, store, route=self._route, gap=settings.gap)
         try:
             self._start_sinks(round_, store)
             self._start_sources(round_, store)
             log.info("watching", sources=[source.name for source in round_.sources])
             while not self._stop.is_set():
-                if self._reload.is_set():
-                    self._reload.clear()
-                    if self._reloaded():
-                        return
+                if self._taken_up(engine):
+                    return
                 self._step(engine, round_)
         finally:
             round_.end(lambda source, batch: self._take(engine, round_, source, batch))
@@ -186,7 +187,7 @@ class Daemon:
             return _Source(interface.path, interface)
         patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
         if isinstance(settings, CaptureSource):
-            return _Source(patterns[0], FollowCapture(patterns[0], ports, lambda seen: self._ruling.wants(seen)))
+            return _Source(patterns[0], FollowCapture(patterns[0], ports, lambda seen: self.ruling.wants(seen)))
         follow = Follow(
             patterns, start=settings.start, poll_secs=settings.poll_secs, format=settings.reads_as, zone=settings.timezone
         )
@@ -258,18 +259,13 @@ class Daemon:
         if alerts:
             round_.wake.set()
 
-    def _reloaded(self) -> bool:
-        """Read everything again; on any mistake keep the last good set, say so, and return False."""
-        try:
-            loaded = load(self._config)
-            blind = blind_sources(loaded.settings, self._config, loaded.lines)
-            if blind:
-                raise Problems(blind)
-            ruling = Ruling.of(loaded.catalog, loaded.policy)
-        except Problems as problems:
-            log.error("reload refused, the last good set stays", problems=[str(problem) for problem in problems.problems])
+    def _taken_up(self, engine: Engine) -> bool:
+        """Take up what was loaded aside, between two batches; return whether sources and sinks have to start anew."""
+        ready = self._reloader.take()
+        if ready is None:
             return False
-        before = self._ruling.catalog.digest
-        self._loaded, self._ruling = loaded, ruling
-        log.info("reloaded", services=len(ruling.facts), before=before[:12], after=ruling.catalog.digest[:12])
-        return True
+        before = self.ruling.catalog.digest
+        self._loaded, self.ruling = ready.loaded, ready.ruling
+        engine.use(ready.ruling)
+        log.info("reloaded", before=before[:12], after=ready.ruling.catalog.digest[:12], sources_restart=ready.restart)
+        return ready.restart

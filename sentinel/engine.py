@@ -15,7 +15,7 @@ from typing import Any
 from sentinel.activity.records import Alert, Finding
 from sentinel.activity.sessions import GAP, Changes, Sessions, session_key
 from sentinel.coverage import Coverage
-from sentinel.extract import Extractor, Matched
+from sentinel.extract import Extractor, Matched, Ruling
 from sentinel.packets.seen import Seen
 from sentinel.sources.batch import Batch
 from sentinel.sources.burst import Burst
@@ -62,11 +62,16 @@ class Engine:
         self._store = store
         self._route = route
         self._now = now
-        self._rules_kept = False
+        self._rules_kept: str | None = None  # the digest of the rule set that the store has
         self.sessions = Sessions(extractor.ruling.facts, extractor.ruling.policy, gap=gap, forget=not keep_sessions)
         ever = datetime.min.replace(tzinfo=UTC)
         for session in store.recent_sessions(ever if keep_sessions else None):
             self.sessions.restore(session_key(session), session)
+
+    def use(self, ruling: Ruling) -> None:
+        """Judge from the next batch on by other rules and another policy. What was found keeps the rules that found it."""
+        self.extractor.ruling = ruling
+        self.sessions.use(ruling.facts, ruling.policy)
 
     def take(self, batch: Batch) -> Taken:
         """Take one batch of log records through everything, and commit what it yields with its position."""
@@ -123,7 +128,7 @@ class Engine:
         self, findings: Sequence[Finding], changes: Changes, positions: Mapping[str, Any], coverage: Sequence[Coverage]
     ) -> None:
         catalog = self.extractor.ruling.catalog
-        keep_rules = bool(findings) and not self._rules_kept
+        keep_rules = bool(findings) and self._rules_kept != catalog.digest
         self._store.commit(
             Step(
                 findings=[(finding, changes.belongs[finding.id]) for finding in findings],
@@ -136,4 +141,5 @@ class Engine:
                 merged=changes.merged,
             )
         )
-        self._rules_kept = self._rules_kept or keep_rules
+        if keep_rules:
+            self._rules_kept = catalog.digest

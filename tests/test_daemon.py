@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sentinel.daemon import Daemon
 from sentinel.extract import Ruling
@@ -128,9 +129,10 @@ def test_a_reload_takes_new_rules_and_policy(tmp_path):
     config = configured(tmp_path, follow(log))
     with running(config) as daemon:
         until(lambda: len(kept(tmp_path)[1]) == 1)
+        before = daemon.ruling
         configured(tmp_path, follow(log), policy={"sanctioned": [{"service": "pimeyes"}]})
         daemon.ask_reload()
-        time.sleep(1)
+        until(lambda: daemon.ruling is not before)
         with log.open("a") as file:
             file.write(HIT.format(2))
         until(lambda: len(kept(tmp_path)[1]) == 2)
@@ -142,11 +144,11 @@ def test_a_reload_with_a_mistake_keeps_the_last_good_set(tmp_path):
     log = tmp_path / "access.log"
     log.write_text(HIT.format(1))
     config = configured(tmp_path, follow(log))
-    with running(config) as daemon:
+    with capture_logs() as told, running(config) as daemon:
         until(lambda: len(kept(tmp_path)[1]) == 1)
         config.write_text("sources: [{type: file, pth: x}]")
         daemon.ask_reload()
-        time.sleep(0.7)
+        until(lambda: any(event.get("event") == "reload refused, the last good set stays" for event in told))
         with log.open("a") as file:
             file.write(HIT.format(2))
         until(lambda: len(kept(tmp_path)[1]) == 2)

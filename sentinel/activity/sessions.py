@@ -89,6 +89,11 @@ class Sessions:
         self._forget = forget
         self._known: dict[Key, list[Session]] = {}
 
+    def use(self, services: Mapping[str, ServiceFacts], policy: Policy) -> None:
+        """Judge by other services and another policy from now on."""
+        self._services = services
+        self._policy = policy
+
     def restore(self, key: str, session: Session) -> None:
         """Take up a session that the store kept."""
         self._known.setdefault((key, session.service), []).append(session)
@@ -184,7 +189,9 @@ class Sessions:
     def _judged(self, session: Session) -> Session:
         """Set what policy and the ladder say of a session as it now stands."""
         verdict, why = self._policy.judge(session.service, session.category, session.network)
-        service = self._services[session.service]
+        # A service that the rules no longer have goes on as what it was when the session was folded.
+        known = ServiceFacts(session.service_name, session.category, session.severity)
+        service = self._services.get(session.service, known)
         severity = Severity.CRITICAL if session.secret_searches else service.severity
         severity = min(severity, CAPS.get(session.stage, Severity.CRITICAL))
         how = _how_known(session)

@@ -78,6 +78,11 @@ class Matcher:
         scanner.scan(cast("bytes", data), match_event_handler=self._hit)
         return sorted(set(self._ends))
 
+    def warm(self, like: Matcher) -> None:
+        """Compile the scanners that *like* has compiled: when this one takes over, nobody should wait for them."""
+        for key in list(like._scanners):
+            self._scanners[key] = self._compiled(*key)
+
     def match(self, seen: Observation) -> list[Match]:
         """Return at most one match a service: a known request's, else the one that proves the highest stage."""
         best: dict[str, Match] = {}

@@ -139,8 +139,10 @@ def register(specs: Sequence[Mapping[str, Any]], given_by: GivenBy) -> None:
     from sentinel.formats import FORMATS as ALL
 
     before = own_specs()
+    if list(specs) == _OWN.get(given_by, []):  # another thread may be reading by them
+        return
     _OWN[given_by] = list(specs)
-    for name in {spec["name"] for spec in before}:
+    for name in {spec["name"] for spec in before} - {spec["name"] for spec in own_specs()}:
         KNOWN.pop(name, None)
         ALL.pop(name, None)
     KNOWN.update({name: one for name, one in _BUILTIN.items() if name not in KNOWN})
