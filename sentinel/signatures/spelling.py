@@ -81,14 +81,12 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
 
 
 def _rare_end(name: str) -> str:
-    """Return *name* without what most names end in, since Hyperscan looks for the ends of literals and ".com" is in every line.
+    """Return *name* without what most names end in: Hyperscan looks for the ends of literals, and ".com" is in every line.
 
-    Literals that all end in a dot leave it the least to look at a second time.
+    Of a short one enough is left, since what is shorter than eight bytes is looked for less surely, and checked more often.
     """
     rest, dot, last = name.rpartition(".")
-    if not dot:
-        return name
-    return f"{rest}." if len(rest) >= LONG else f"{rest}.{last[:2]}"
+    return f"{rest}.{last[: max(2, LONG - 1 - len(rest))]}" if dot else name
 
 
 def _counted(name: str) -> bytes:
