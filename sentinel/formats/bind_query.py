@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sentinel.formats.envelope import peel
 from sentinel.formats.format import LogFormat, Malformed, Stream, as_text
 from sentinel.formats.names import written_name
+from sentinel.formats.nios import answered
 from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import DAY_FIRST, ISO, MONTH_FIRST, read_time
 from sentinel.observation import Action, Kind, Observation
@@ -22,7 +24,7 @@ from sentinel.observation import Action, Kind, Observation
 _CATEGORY = r"[a-z][a-z-]{2,24}: "
 _SEVERITY = r"(?:debug \d{1,2}|debug|info|notice|warning|error|critical): "
 _CLIENT = Pattern(
-    rf"(?:(?P<time>{DAY_FIRST}|{ISO}|{MONTH_FIRST}) )?(?:{_CATEGORY})?(?:{_SEVERITY})?"
+    rf"(?:infoblox-responses: )?(?:(?P<time>{DAY_FIRST}|{ISO}|{MONTH_FIRST}) )?(?:{_CATEGORY})?(?:{_SEVERITY})?"
     r"client (?:@0x[0-9a-f]+ )?(?P<client>[0-9A-Fa-f.:]{2,45}(?:%[\w.-]+)?)#(?P<port>\d{1,5})(?=[/ :])",
     re.ASCII,
 )
@@ -98,25 +100,32 @@ def parse(record: bytes, stream: Stream) -> Sequence[Observation]:
 def _told(
     message: str, head: re.Match[str], what: re.Match[str], time_text: str | None, resolver: str | None, stream: Stream
 ) -> Sequence[Observation]:
+    told = answered(message[head.end() + 1 :]) or _of_bind(message, what)
+    return (
+        Observation(
+            time=read_time(time_text, stream.clock) if time_text else stream.clock.undated(),
+            time_text=time_text,
+            client=head["client"],
+            client_port=int(head["port"]),
+            resolver=resolver,
+            **told,
+        ),
+    )
+
+
+def _of_bind(message: str, what: re.Match[str]) -> dict[str, Any]:
     pattern, kind = _SAID[what[1]]
     said = pattern.match(message, what.end())
     if said is None:
         raise Malformed(f"no name, class and type after {what[1].strip()!r}")
     found = said.groupdict()
-    return (
-        Observation(
-            time=read_time(time_text, stream.clock) if time_text else stream.clock.undated(),
-            time_text=time_text,
-            kind=kind,
-            client=head["client"],
-            client_port=int(head["port"]),
-            server=found.get("server"),
-            name=written_name(found["name"]),
-            query_type=found["type"],
-            action=_action(what[1], found),
-            resolver=resolver,
-        ),
-    )
+    return {
+        "kind": kind,
+        "server": found.get("server"),
+        "name": written_name(found["name"]),
+        "query_type": found["type"],
+        "action": _action(what[1], found),
+    }
 
 
 def _action(word: str, found: dict[str, str | None]) -> Action | None:
@@ -129,7 +138,7 @@ def _action(word: str, found: dict[str, str | None]) -> Action | None:
 
 FORMAT = LogFormat(
     name="bind-query",
-    title="BIND 9 query log",
+    title="BIND 9 query log, and Infoblox NIOS with its responses",
     reference="https://bind9.readthedocs.io/en/latest/reference.html#logging-block-grammar",
     recognise=recognise,
     signs=(b"client ",),
