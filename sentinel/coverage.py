@@ -27,6 +27,7 @@ class Coverage:
     sha256: str | None = None
     notes: list[str] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)  # of records that could not be parsed, with offset and reason
+    excluded: int = 0  # observations that a rule matched, dropped since policy excludes their address from monitoring
     unreadable: Counter[str] = field(default_factory=Counter)  # by kind: doh, dot, ech, relay, vpn, tor
 
     @property

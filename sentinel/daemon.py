@@ -251,6 +251,7 @@ class Daemon:
         known = [time for time in times if time is not None]  # a source that never had a record holds nobody up
         if known:
             self._tell(engine.close(min(known)).alerts, round_)
+            self._tell(engine.expire(min(known)).alerts, round_)
 
     def _tell(self, alerts: list[Alert], round_: _Round) -> None:
         for alert in alerts:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sentinel.activity.exceptions import ended_alert, ended_id, usage
 from sentinel.activity.records import Alert, Finding
 from sentinel.activity.sessions import GAP, Changes, Sessions, session_key
 from sentinel.coverage import Coverage
@@ -20,6 +21,9 @@ from sentinel.packets.seen import Seen
 from sentinel.sources.batch import Batch
 from sentinel.sources.burst import Burst
 from sentinel.store.step import Keeper, Step
+
+if TYPE_CHECKING:
+    from sentinel.identity.directory import Directory
 
 Route = Callable[[Alert], Sequence[str]]
 """Which sinks an alert goes to."""
@@ -47,6 +51,7 @@ class Engine:
         gap: timedelta = GAP,
         keep_sessions: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        directory: Directory | None = None,
     ) -> None:
         """Take up the sessions that *store* holds.
 
@@ -57,13 +62,19 @@ class Engine:
             gap: How long a session may pause.
             keep_sessions: Never forget a closed session: a replay reads its inputs in any order.
             now: The wall clock.
+            directory: Who had which address.
         """
         self.extractor = extractor
         self._store = store
         self._route = route
         self._now = now
         self._rules_kept: str | None = None  # the digest of the rule set that the store has
-        self.sessions = Sessions(extractor.ruling.facts, extractor.ruling.policy, gap=gap, forget=not keep_sessions)
+        self._gap = gap
+        self._directory = directory
+        self._ended: set[str] = set()  # exceptions whose end was told
+        self.sessions = Sessions(
+            extractor.ruling.facts, extractor.ruling.policy, gap=gap, forget=not keep_sessions, directory=directory
+        )
         ever = datetime.min.replace(tzinfo=UTC)
         for session in store.recent_sessions(ever if keep_sessions else None):
             self.sessions.restore(session_key(session), session)
@@ -117,6 +128,27 @@ class Engine:
         if changes.sessions:
             self._write([], changes, {}, [])
         return Taken(alerts=changes.alerts)
+
+    def expire(self, watermark: datetime) -> Taken:
+        """Tell of the exceptions that event time has left behind what they were used for, each once; commit that."""
+        policy = self.extractor.ruling.policy
+        ended = [
+            one
+            for one in policy.exceptions
+            if one.key not in self._ended and one.during.until and one.during.until + self._gap <= watermark
+        ]
+        self._ended.update(one.key for one in ended)
+        told = {ended_id(one): one for one in ended if self._store.alert(ended_id(one)) is None}
+        if not told:
+            return Taken()
+        since = min((one.during.since for one in told.values() if one.during.since), default=None)
+        sessions = self._store.recent_sessions(since or datetime.min.replace(tzinfo=UTC))
+        keys = {one.key for one in told.values()}
+        alerts = [
+            ended_alert(used, self._now()) for used in usage(policy, sessions, self._directory) if used.exception.key in keys
+        ]
+        self._store.commit(Step(alerts=alerts, sinks={alert.id: list(self._route(alert)) for alert in alerts}))
+        return Taken(alerts=alerts)
 
     def _unknown(self, matched: Sequence[Matched]) -> list[Matched]:
         """Return the findings that the store has not: the copy of a log that was read already must not count twice."""

@@ -51,6 +51,9 @@ WIDEST: Spelling = "json"
 
 PACKETS = "packets/1"
 
+WITHHELD = "not told, since it holds an address that policy excludes from monitoring"
+"""In place of the reason why a record could not be parsed, which may quote it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matched:
@@ -80,6 +83,10 @@ class Ruling:
         full = catalog.with_services(_own_services(policy)) if policy.own_hosts() else catalog
         facts = {service.id: ServiceFacts.of(service) for service in full.services.values()}
         return cls(full, policy, Matcher(full), facts)
+
+    def excludes(self, seen: Observation) -> bool:
+        """Return whether *seen* is about an address that policy excludes from monitoring, as client, server or answer."""
+        return self.policy.excludes(seen.client, seen.server, *seen.answers) if self.policy.exclusions else False
 
     def wants(self, seen: Observation) -> bool:
         """Return whether *seen* becomes a finding; what only blinds us does not."""
@@ -231,10 +238,11 @@ class Extractor:
             try:
                 observations = stream.reader.parse(record)
             except Malformed as error:
-                coverage.refused(where, str(error))
+                reason = str(error) if not self.ruling.policy.mentions_excluded(raw) else WITHHELD
+                coverage.refused(where, reason)
                 if hit and self._watched(record, stream):
                     coverage.complete = False
-                    coverage.note(f"the record at offset {where} holds a watched name and could not be parsed: {error}")
+                    coverage.note(f"the record at offset {where} holds a watched name and could not be parsed: {reason}")
                 continue
             coverage.parsed += 1
             place = str(where)
@@ -255,10 +263,17 @@ class Extractor:
         return bool(self.ruling.matcher.scan(memoryview(record), spelling))
 
     def _hits(self, coverage: Coverage, seen: Observation) -> Iterator[Match]:
-        """Yield the matches that become findings. What blinds us is counted, and nothing is kept of it."""
+        """Yield the matches that become findings. What blinds us is counted, and nothing is kept of it.
+
+        Of an address that policy excludes from monitoring nothing is yielded; that something was dropped is counted.
+        """
         if (self._since and seen.time < self._since) or (self._until and seen.time >= self._until):
             return
-        for match in self.ruling.matcher.match(seen):
+        matches = self.ruling.matcher.match(seen)
+        if matches and self.ruling.excludes(seen):
+            coverage.excluded += any(match.service.category != "visibility" for match in matches)
+            return
+        for match in matches:
             if match.service.category == "visibility":
                 if match.service.blinds != "nothing":
                     coverage.unreadable[match.service.blinds or "other"] += 1

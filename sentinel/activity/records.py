@@ -9,7 +9,9 @@ from typing import Literal
 from sentinel.observation import Observation
 from sentinel.terms import Basis, Severity, Stage, Verdict
 
-AlertKind = Literal["opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-backlog", "sink-test"]
+AlertKind = Literal[
+    "opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-backlog", "sink-test", "exception-ended"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,9 @@ class Session:
     severity: Severity
     verdict: Verdict
     reason: str  # why this verdict and this stage, in a sentence
+    exception: str | None = None  # the policy's exception that the verdict rests on
+    own_device: str | None = None  # the one that its records name; `device` may come from who had the address
+    identity: str | None = None  # who had the address all the time, and how that is known, or why it is not
     attempts: int = 0  # accesses that were refused
     searches: int = 0  # records that prove a search
     secret_searches: int = 0  # those of them in a mode that leaves no history at the service

@@ -11,12 +11,17 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
+from sentinel.activity.naming import named, use_of
 from sentinel.activity.records import Alert, Finding, Session
 from sentinel.activity.wording import closed_text, escalated_text, hidden_text, opened_text
 from sentinel.policy.policy import Policy
 from sentinel.signatures.service import Service
 from sentinel.terms import Basis, Severity, Stage, Verdict
+
+if TYPE_CHECKING:
+    from sentinel.identity.directory import Directory
 
 GAP = timedelta(minutes=30)
 REMEMBERED = timedelta(hours=24)
@@ -80,11 +85,21 @@ class Sessions:
     """The sessions that a new finding may still belong to."""
 
     def __init__(
-        self, services: Mapping[str, ServiceFacts], policy: Policy, *, gap: timedelta = GAP, forget: bool = True
+        self,
+        services: Mapping[str, ServiceFacts],
+        policy: Policy,
+        *,
+        gap: timedelta = GAP,
+        forget: bool = True,
+        directory: Directory | None = None,
     ) -> None:
-        """Start with none. With *forget*, sessions that closed `REMEMBERED` ago go; a replay keeps all until it ends."""
+        """Start with none. With *forget*, sessions that closed `REMEMBERED` ago go; a replay keeps all until it ends.
+
+        *directory* tells who had an address; without one a session names whom its own records name.
+        """
         self._services = services
         self._policy = policy
+        self._directory = directory
         self._gap = gap
         self._forget = forget
         self._known: dict[Key, list[Session]] = {}
@@ -95,7 +110,9 @@ class Sessions:
         self._policy = policy
 
     def restore(self, key: str, session: Session) -> None:
-        """Take up a session that the store kept."""
+        """Take up a session that the store kept; before there was `identity`, a device was always its records' own."""
+        if session.identity is None and session.own_device is None:
+            session = replace(session, own_device=session.device)
         self._known.setdefault((key, session.service), []).append(session)
 
     def all(self) -> list[Session]:
@@ -134,8 +151,10 @@ class Sessions:
             for index, session in enumerate(sessions):
                 if session.open and session.ended + self._gap < watermark:
                     closed = replace(session, open=False)
+                    if session.service in self._services:  # rules may have changed since
+                        closed = self._judged(closed)  # who had the address may be known better by now
                     sessions[index] = changes.sessions[closed.id] = closed
-                    if _rings(closed):
+                    if _rings(closed) and not self._policy.excludes(closed.client):
                         changes.alerts.append(_alert("closed", closed, now, closed_text(closed)))
             if self._forget:
                 kept = [session for session in sessions if session.open or session.ended + REMEMBERED > watermark]
@@ -176,6 +195,7 @@ class Sessions:
             client=seen.client,
             user=None,
             device=seen.device,
+            own_device=seen.device,
             network=self._policy.network(seen.client),
             started=seen.time,
             ended=seen.time,
@@ -188,7 +208,9 @@ class Sessions:
 
     def _judged(self, session: Session) -> Session:
         """Set what policy and the ladder say of a session as it now stands."""
-        verdict, why = self._policy.judge(session.service, session.category, session.network)
+        session = named(session, self._directory) if self._directory else session
+        said = self._policy.judge(use_of(session, self._directory))
+        verdict = said.verdict
         # A service that the rules no longer have goes on as what it was when the session was folded.
         known = ServiceFacts(session.service_name, session.category, session.severity)
         service = self._services.get(session.service, known)
@@ -200,7 +222,7 @@ class Sessions:
             how += f"; the service ended on {service.ended}, so that its names may be somebody else's by then"
         if verdict is not Verdict.UNSANCTIONED:
             severity = Severity.INFO
-        return replace(session, verdict=verdict, severity=severity, reason=f"{why}; {how}")
+        return replace(session, verdict=verdict, severity=severity, reason=f"{said.reason}; {how}", exception=said.exception)
 
 
 def _how_known(session: Session) -> str:
@@ -233,7 +255,8 @@ def _with(session: Session, finding: Finding, search: bool, upload: bool, *, sec
         session,
         user=_only(users),
         users=users,
-        device=session.device or seen.device,
+        device=session.own_device or seen.device,
+        own_device=session.own_device or seen.device,
         started=min(session.started, seen.time),
         ended=max(session.ended, seen.time),
         stage=stage,
@@ -258,7 +281,8 @@ def _joined(one: Session, other: Session) -> Session:
         one,
         user=_only(users),
         users=users,
-        device=one.device or other.device,
+        device=one.own_device or other.own_device,
+        own_device=one.own_device or other.own_device,
         started=min(one.started, other.started),
         ended=max(one.ended, other.ended),
         stage=stage,
@@ -291,11 +315,12 @@ def _sum(one: int | None, other: int | None) -> int | None:
 def _rings(session: Session) -> bool:
     """Return whether a session is told at all. It is kept either way.
 
-    A sanctioned system is there to be used, and a page of an image search engine is nothing before an image goes up.
+    A sanctioned system is there to be used, by those to whom policy allows it, and a page of an image search engine is
+    nothing before an image goes up.
     """
     if session.category == "reverse-image":
         return session.stage >= Stage.UPLOAD
-    return session.category != "sanctioned"
+    return session.category != "sanctioned" or session.verdict is Verdict.UNSANCTIONED
 
 
 def _raised(old: Session | None, session: Session, now: datetime) -> list[Alert]:

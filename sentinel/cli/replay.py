@@ -16,6 +16,7 @@ from sentinel.cli import shared
 from sentinel.cli.sessions import show_table
 from sentinel.config.rules import RuleSources, checked_rules, load_policy, sources_of
 from sentinel.extract import Ruling
+from sentinel.formats.clock import zone_of
 from sentinel.investigate.replay import Inquiry
 from sentinel.investigate.replay import replay as read_all
 from sentinel.investigate.result import Result, as_csv, write_json
@@ -35,7 +36,7 @@ OPTIONS = (
     shared.maybe_config,
     shared.rules,
     click.option("--identity", multiple=True, type=file, help="Lease files or a CSV: who had which address when."),
-    click.option("--policy", type=file, help="Networks and sanctioned services."),
+    click.option("--policy", type=file, help="A policy: what is allowed, to whom and when."),
     click.option("--since", help="Only what happened at or after this time (ISO 8601)."),
     click.option("--until", help="Only what happened before this time (ISO 8601)."),
     shared.zone,
@@ -121,8 +122,8 @@ def _answer(kind: Literal["logs", "pcap"], paths: Sequence[str], asked: _Asked) 
     since, until = shared.moment(asked.since, zone), shared.moment(asked.until, zone)
     if since and until and since >= until:
         raise click.BadParameter("--since has to lie before --until")
-    policy = load_policy(asked.policy) if asked.policy else (loaded.policy if loaded else Policy())
     catalog = loaded.catalog if loaded and not asked.rules else _rules(settings, asked.config, asked.rules)
+    policy = load_policy(asked.policy, zone_of(zone), catalog) if asked.policy else (loaded.policy if loaded else Policy())
     store = _store(asked)
     try:
         inquiry = Inquiry(

@@ -11,9 +11,7 @@ from sentinel.config.interfaces import forbidden_interfaces, interfaces, missing
 from sentinel.config.listeners import closed_listeners, listeners
 from sentinel.config.loading import examine
 from sentinel.located import Lines
-from sentinel.policy.policy import Policy
 from sentinel.problems import Problem
-from sentinel.signatures.catalog import Catalog
 from sentinel.sinks.delivery import try_out
 from sentinel.sinks.outcome import Delivered
 
@@ -22,8 +20,6 @@ def problems_in(path: Path) -> list[Problem]:
     """Return every mistake in a configuration, in the rules and policy it names, and in its sources."""
     found = examine(path)
     problems = list(found.problems)
-    if found.policy and found.catalog:
-        problems += unknown_services(found.catalog, found.policy, *found.policy_at)
     if found.settings is not None:
         problems += unreadable_sources(found.settings, path, found.lines)
         problems += missing_interfaces(found.settings, path, found.lines)
@@ -31,20 +27,6 @@ def problems_in(path: Path) -> list[Problem]:
         if not found.problems:
             problems += blind_sources(found.settings, path, found.lines)
     return list(dict.fromkeys(problems))
-
-
-def unknown_services(catalog: Catalog, policy: Policy, path: Path, lines: Lines) -> list[Problem]:
-    """Return a problem for each service that the policy sanctions and nobody knows."""
-    return [
-        Problem(
-            str(path),
-            lines.of(("sanctioned", nth, "service")),
-            f"the policy sanctions {allowed.service!r}, which no rule describes",
-            "Give its `hosts`, or mend the id.",
-        )
-        for nth, allowed in enumerate(policy.sanctioned)
-        if not allowed.hosts and allowed.service not in catalog.services
-    ]
 
 
 def unreadable_sources(settings: Any, path: Path, lines: Lines) -> list[Problem]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentinel.config.rules import RuleSources, load_policy, sources_of
+from sentinel.config.rules import RuleSources, read_policy_at, sources_of
 from sentinel.config.settings import settings_for
 from sentinel.formats import mapping
+from sentinel.formats.clock import zone_of
 from sentinel.located import Lines, salvaged
 from sentinel.located import load as read_yaml
 from sentinel.policy.policy import Policy
+from sentinel.policy.reading import ReadPolicy, problems_of, read_policy
 from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
 
@@ -34,8 +36,7 @@ class Examined:
     settings: Any
     lines: Lines  # of the settings
     catalog: Catalog | None
-    policy: Policy | None
-    policy_at: tuple[Path, Lines]  # where it stands
+    policy: ReadPolicy | None
     problems: list[Problem]
 
 
@@ -52,7 +53,7 @@ def load(path: Path) -> Loaded:
         raise Problems(found.problems)
     assert found.catalog is not None
     assert found.policy is not None
-    return Loaded(found.settings, found.lines, found.catalog, found.policy)
+    return Loaded(found.settings, found.lines, found.catalog, found.policy.policy)
 
 
 def examine(path: Path) -> Examined:
@@ -60,6 +61,7 @@ def examine(path: Path) -> Examined:
     base = path.resolve().parent
     problems: list[Problem] = []
     tree, lines = _gathered(problems, lambda: read_yaml(path)) or ({}, Lines(None))
+    written = lines
     settings = None
     mapped: list[Problem] = []  # before the settings, which may name the formats
     mapping.register(_gathered(mapped, lambda: _mappings(tree, base)) or [], "settings")
@@ -68,15 +70,19 @@ def examine(path: Path) -> Examined:
     problems += mapped
     sources, policy_file = _referred(tree, base) if settings is None else (sources_of(settings, base), settings.policy_file)
     catalog = _gathered(problems, sources.load)
-    policy, policy_at = settings.policy.policy if settings else None, (path, lines.below(("policy",)))
+    zone = zone_of(settings.timezone if settings else None)
     if policy_file:
-        policy = _gathered(problems, lambda: load_policy(base / policy_file))
-        policy_at = (base / policy_file, read_yaml(base / policy_file)[1] if policy else Lines(None))
+        policy = _gathered(problems, lambda: read_policy_at(base / policy_file, zone))
+    else:
+        part, below = tree.get("policy") if isinstance(tree, dict) else None, written.below(("policy",))
+        policy = _gathered(problems, lambda: read_policy(part or {}, below, str(path), zone, told=True))
+    if policy and catalog:
+        problems += problems_of(policy, catalog.services)
     if settings is not None:
         sinks = [_anchored(sink, base) for sink in settings.sinks]
         settings = settings.model_copy(update={"sinks": sinks})
         problems += _mistakes(sinks, path, lines)
-    return Examined(settings, lines, catalog, policy, policy_at, problems)
+    return Examined(settings, lines, catalog, policy, problems)
 
 
 def _mistakes(sinks: list[Any], path: Path, lines: Lines) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from sentinel.signatures.compiled import kept_or
 from sentinel.signatures.folders import builtin_rules, files_in
 
 if TYPE_CHECKING:
+    from sentinel.policy.reading import ReadPolicy
     from sentinel.signatures.pack import Pack
     from sentinel.signatures.reading import Read
 
@@ -82,16 +84,33 @@ class RuleSources:
         return [path for path in packed if path.exists()] + [path for folder in folders for path in files_in(folder)]
 
 
-def load_policy(path: Path) -> Policy:
-    """Read a policy file.
+def read_policy_at(path: Path, zone: tzinfo) -> ReadPolicy:
+    """Read a policy file; times in it without an offset are in *zone*.
 
     Raises:
         Problems: Every mistake in it, with file and line.
     """
-    from sentinel.located import validate
-    from sentinel.policy.file import PolicyFile
+    from sentinel.located import load
+    from sentinel.policy.reading import read_policy
 
-    return validate(PolicyFile, path).policy
+    read = read_policy(*load(path), str(path), zone)
+    assert read is not None  # nothing in it was told before
+    return read
+
+
+def load_policy(path: Path, zone: tzinfo, catalog: Catalog) -> Policy:
+    """Return the policy in a file, its tests run with the services of *catalog*.
+
+    Raises:
+        Problems: Every mistake in it, with file and line.
+    """
+    from sentinel.policy.reading import problems_of
+
+    read = read_policy_at(path, zone)
+    problems = problems_of(read, catalog.services)
+    if problems:
+        raise Problems(problems)
+    return read.policy
 
 
 def sources_of(settings: Any, base: Path, more: Sequence[Path] = ()) -> RuleSources:

@@ -111,7 +111,7 @@ class Common(BaseModel):
     mappings: list[Path] = Field(default_factory=list, description="Mapping files, or folders of them: formats of your own.")
     builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
     rules_pack: RulesPack | None = Field(None, description="A signed catalog in place of the built-in one.")
-    policy: PolicyFile = Field(default_factory=PolicyFile, description="Networks by name and sanctioned services.")
+    policy: PolicyFile = Field(default_factory=PolicyFile, description="What is allowed, and what is never recorded.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")
     session_gap_minutes: float = Field(30, gt=0, description="A session ends after so many minutes without a finding.")
@@ -125,7 +125,7 @@ class Common(BaseModel):
 
     @model_validator(mode="after")
     def _one_policy(self) -> Common:
-        if self.policy_file and (self.policy.networks or self.policy.sanctioned):
+        if self.policy_file and self.policy != PolicyFile():
             raise ValueError("both 'policy' and 'policy_file' are given; keep one")
         return self
 

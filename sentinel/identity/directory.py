@@ -10,6 +10,7 @@ from typing import Literal
 from sentinel.activity.wording import printable
 from sentinel.identity.binding import ALWAYS, FOREVER, Binding
 from sentinel.observation import host_name, ip_address
+from sentinel.policy.policy import Person
 
 Confidence = Literal["covered", "possible"]
 """`covered`: a record states an interval that holds the time. `possible`: a record speaks for it, but states none."""
@@ -64,6 +65,10 @@ class Directory:
         if not claims:
             return _nobody(_gap(known, time))
         return _weighed(claims, covering, time)
+
+    def person(self, user: str) -> Person:
+        """Return who a user is: all the names of that person, and their unit, as far as they are known."""
+        return Person.named(user)
 
     def throughout(self, address: str, since: datetime, until: datetime) -> Answer:
         """Return who had *address* from *since* to *until* all the time, both inclusive and aware, as `who` does for one time.

@@ -1,13 +1,11 @@
-"""Who had an address: reads the identity files of a replay, and puts the answer beside each session."""
+"""Reads the identity files of a replay: who had which address."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sentinel.activity.records import Session
 from sentinel.formats.clock import zone_of
 from sentinel.identity import Binding, Directory, NotIdentity, bindings
 from sentinel.problems import Problem, Problems
@@ -37,17 +35,3 @@ def directory_of(paths: Sequence[Path], zone: str | None) -> Directory | None:
     if problems:
         raise Problems(problems)
     return Directory(known)
-
-
-def named(session: Session, directory: Directory) -> tuple[Session, str]:
-    """Return the session with the person or device that had the address all through it, and the explanation.
-
-    Where the address changed hands, or nothing is certain, the session stays as it was.
-    """
-    if session.client is None:
-        return session, "cannot say: no record names the client's address"
-    answer = directory.throughout(session.client, session.started, session.ended)
-    if answer.said is None:
-        return session, answer.explanation
-    user = session.user if session.users else answer.said.user
-    return replace(session, user=user, device=session.device or answer.said.device), answer.explanation

@@ -77,7 +77,14 @@ class _Job:
 def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: None) -> Result:
     """Read everything that was asked for, and return what was found and what could not be seen."""
     extractor = Extractor(inquiry.ruling)
-    engine = Engine(extractor, inquiry.store, route=inquiry.route, gap=inquiry.gap or GAP, keep_sessions=True)
+    engine = Engine(
+        extractor,
+        inquiry.store,
+        route=inquiry.route,
+        gap=inquiry.gap or GAP,
+        keep_sessions=True,
+        directory=inquiry.directory,
+    )
     job = _Job(
         catalog=inquiry.ruling.catalog,
         policy=inquiry.ruling.policy,
@@ -137,20 +144,12 @@ class _Gathered:
 
     def result(self, inquiry: Inquiry, engine: Engine) -> Result:
         """Return the inquiry's answer: sessions by start, findings by time, inputs by path."""
-        sessions, explanations = [], {}
-        for session in sorted(engine.sessions.all(), key=lambda s: (s.started, s.service, s.id)):
-            if inquiry.directory is not None:
-                from sentinel.investigate.naming import named
-
-                session, explanations[session.id] = named(session, inquiry.directory)
-            sessions.append(session)
         return Result(
             ruleset=inquiry.ruling.catalog.digest,
-            sessions=sessions,
+            sessions=sorted(engine.sessions.all(), key=lambda s: (s.started, s.service, s.id)),
             findings=self._findings,
             belongs={finding: self._home(self._belongs[finding]) for finding in self._findings.ids()},
             coverage=sorted(self._coverage, key=lambda one: one.path),
-            explanations=explanations,
         )
 
     def _home(self, session: str) -> str:

@@ -240,7 +240,7 @@ def _sessions(result: Result) -> list[Row]:
             number=number,
             session=session,
             who=_who(session),
-            identity=result.explanations.get(session.id),
+            identity=session.identity,
             records=tuple(sorted(telling.get(session.id, []), key=lambda f: f.observation.time)),
         )
         for number, session in enumerate(against_first[:SESSIONS_SHOWN], 1)

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +26,6 @@ class Result:
     findings: Sequence[Finding]
     belongs: dict[str, str]
     coverage: Sequence[Coverage]
-    explanations: dict[str, str] = field(default_factory=dict)  # session id -> who, and why we think so
 
     @property
     def unsanctioned(self) -> bool:
@@ -49,7 +48,7 @@ def write_json(result: Result, write: Callable[[str], object]) -> None:
     by_session: dict[str, list[str]] = {}
     for finding, session in result.belongs.items():
         by_session.setdefault(session, []).append(finding)
-    sessions = (session_document(s, by_session.get(s.id, []), result.explanations.get(s.id)) for s in result.sessions)
+    sessions = (session_document(s, by_session.get(s.id, [])) for s in result.sessions)
     write('{"ruleset": ' + _json(result.ruleset))
     for name, documents in (("sessions", sessions), ("findings", map(finding_document, result.findings))):
         write(f', "{name}": [')
@@ -64,7 +63,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True)
 
 
-def session_document(session: Session, findings: Sequence[str], explanation: str | None = None) -> dict[str, Any]:
+def session_document(session: Session, findings: Sequence[str]) -> dict[str, Any]:
     """Return a session as the JSON object of `--json`."""
     return {
         "id": session.id,
@@ -80,7 +79,8 @@ def session_document(session: Session, findings: Sequence[str], explanation: str
         "verdict": session.verdict.value,
         "severity": session.severity.word,
         "reason": session.reason,
-        "identity": explanation,
+        "exception": session.exception,
+        "identity": session.identity,
         "searches": searches_document(session),
         "uploads": session.uploads,
         "attempts": session.attempts,
@@ -148,6 +148,7 @@ def input_document(one: Coverage) -> dict[str, Any]:
         "records": one.records,
         "parsed": one.parsed,
         "unparsed": one.unparsed,
+        "excluded": one.excluded,
         "sampled": one.sampled,
         "first": stamp(one.first),
         "last": stamp(one.last),

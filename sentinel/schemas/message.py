@@ -27,6 +27,7 @@ NEXT: Mapping[AlertKind, str] = {
     "source-silent": "See whether the source still writes: until then nothing of it is watched.",
     "coverage-gap": "See what could not be read: use during that time cannot be ruled out.",
     "sink-backlog": "See why the receiver takes nothing (`sentinel sinks status`): its alerts wait, and none is lost yet.",
+    "exception-ended": "Hold the use against what was approved; from now on such use is against policy.",
     "sink-test": "Nothing. If you can read this, alerts arrive.",
 }
 

@@ -22,6 +22,7 @@ TYPES: dict[AlertKind, str] = {
     "coverage-gap": "sentinel.coverage.gap",
     "sink-backlog": "sentinel.sink.backlog",
     "sink-test": "sentinel.sink.test",
+    "exception-ended": "sentinel.exception.ended",
 }
 """The type of an alert's event, constant for all events alike: receivers route and count by it."""
 
@@ -33,6 +34,7 @@ TITLES: dict[AlertKind, str] = {
     "coverage-gap": "Traffic could not be read",
     "sink-backlog": "Alerts do not arrive",
     "sink-test": "Test alert",
+    "exception-ended": "An exception ended",
 }
 
 SCALE = {Severity.INFO: 1, Severity.LOW: 3, Severity.MEDIUM: 5, Severity.HIGH: 8, Severity.CRITICAL: 10}

@@ -65,6 +65,7 @@ class Totals:
             records=total.records - before.records,
             parsed=total.parsed - before.parsed,
             unparsed=total.unparsed - before.unparsed,
+            excluded=total.excluded - before.excluded,
             unreadable=total.unreadable - before.unreadable,
         )
 
@@ -131,6 +132,7 @@ def _joined(kept: Coverage, fresh: Coverage) -> Coverage:
         records=kept.records + fresh.records,
         parsed=kept.parsed + fresh.parsed,
         unparsed=kept.unparsed + fresh.unparsed,
+        excluded=kept.excluded + fresh.excluded,
         sampled=kept.sampled or fresh.sampled,
         complete=kept.complete and fresh.complete,
         sha256=fresh.sha256 or kept.sha256,

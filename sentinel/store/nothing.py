@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sentinel.activity.records import Session
+from sentinel.activity.records import Alert, Session
 from sentinel.store.step import Step
 
 
@@ -28,6 +28,11 @@ class NoStore:
         """Return none."""
         del since
         return []
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return none."""
+        del alert_id
+        return None
 
     def close(self) -> None:
         """Do nothing."""

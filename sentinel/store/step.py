@@ -56,3 +56,6 @@ class Keeper(Protocol):
 
     def recent_sessions(self, since: datetime | None = None) -> list[Session]:
         """Return the sessions that a new finding may still belong to, or all that ended after *since*."""
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return one alert that was raised before; None when there is none of that id."""

@@ -39,9 +39,9 @@ FINDING = Finding(
 )  # fmt: skip
 
 
-def result(sessions=(), findings=(), coverage=(READ,), explanations=None):
+def result(sessions=(), findings=(), coverage=(READ,)):
     belongs = {finding.id: sessions[0].id for finding in findings}
-    return Result("rulesdigest0", sessions, findings, belongs, coverage, explanations or {})
+    return Result("rulesdigest0", sessions, findings, belongs, coverage)
 
 
 def page(*args, title="March", policy=None, **kwargs):
@@ -158,7 +158,7 @@ def test_ways_around_the_records_are_counted_over_all_inputs():
 
 def test_a_session_shows_its_reason_identity_and_where_its_record_lies():
     """Each line of the report can be checked against the bytes it rests on."""
-    said = words([SESSION], [FINDING], explanations={"s1": "cannot say: several claims"})
+    said = words([replace(SESSION, identity="cannot say: several claims")], [FINDING])
     for part in (
         "No policy allows it; a request was recorded.",
         "Who had the address: cannot say: several claims",
@@ -187,10 +187,9 @@ def test_inputs_that_were_not_understood_come_first():
 def test_host_names_and_urls_are_no_links_wherever_they_stand():
     """A preview of the page must not cause the look-up that it reports; paths and titles hold names as well."""
     source = page(
-        [replace(SESSION, service_name="FaceCheck.ID")],
+        [replace(SESSION, service_name="FaceCheck.ID", identity="see https://other.example/x")],
         [replace(FINDING, origin=Origin(path="/cases/www.CLEARVIEW.ai/access.log", offset=1))],
         title="clearview.ai in March",
-        explanations={"s1": "see https://other.example/x"},
     )
     for plain in ("clearview.ai", "facecheck.id", "other.example", "corp.example", "http:", "https:"):
         assert plain not in source.lower()
@@ -222,7 +221,7 @@ def test_the_policy_is_told():
             "networks": [{"name": "Bureau", "cidr": ["10.20.0.0/16"]}],
             "sanctioned": [{"service": "betaface", "networks": ["Bureau"]}],
         }
-    ).policy
+    ).made(UTC)
     assert "Policy sanctions: betaface from Bureau." in words(policy=policy)
     assert "Bureau (10.20.0.0/16)." in words(policy=policy)
 
@@ -236,7 +235,7 @@ def test_template_syntax_in_the_data_is_not_run():
 def ordinary_elements():
     """The elements of a page that nobody tampered with."""
     amiss = replace(READ, notes=["x"], examples=["x"], complete=False)
-    return Page(page([SESSION], [FINDING], [amiss], {"s1": "x"})).tags.keys()
+    return Page(page([replace(SESSION, identity="x")], [FINDING], [amiss])).tags.keys()
 
 
 hostile = st.text(max_size=60) | st.sampled_from(
@@ -257,12 +256,13 @@ def test_what_strangers_wrote_is_text_and_nothing_else(texts, name):
     """Host names, users, agents and paths are the clients' to choose; the page is opened by those who judge them."""
     user, device, path, note, reason, method, url, title = texts
     session = replace(
-        SESSION, user=user, users=(user,), device=device, reason=reason, network=note, names=(name,), service_name=title
-    )
+        SESSION, user=user, users=(user,), device=device, reason=reason, network=note, names=(name,), service_name=title,
+        identity=reason,
+    )  # fmt: skip
     seen = replace(FINDING.observation, name=name, method=method, url=url)
     finding = replace(FINDING, observation=seen, name=name, origin=Origin(path=path, offset=1), indicator=f"host {name}")
     odd = replace(READ, path=path, notes=[note], examples=[url], complete=False)
-    source = page([session], [finding], [odd], {"s1": reason}, title=title)
+    source = page([session], [finding], [odd], title=title)
     got = Page(source)
     assert got.tags.keys() <= ordinary_elements()
     assert not got.open

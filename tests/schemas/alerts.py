@@ -52,7 +52,8 @@ alerts = st.builds(
     extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
 ) | st.builds(
     Alert,
-    id=st.just("al_silent"), kind=st.sampled_from(["source-silent", "coverage-gap", "sink-backlog", "sink-test"]),
+    id=st.just("al_silent"),
+    kind=st.sampled_from(["source-silent", "coverage-gap", "sink-backlog", "sink-test", "exception-ended"]),
     created=st.just(START), severity=st.sampled_from(Severity), session=st.none(), text=HOSTILE,
     extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
 )  # fmt: skip

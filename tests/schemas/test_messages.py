@@ -91,7 +91,7 @@ def test_markdown_is_escaped():
     assert not re.search(r"(?<!\\)[*_\[\]()`#<>~|]", markdown("[x](y)|*z*"))
 
 
-@pytest.mark.parametrize("kind", ["source-silent", "coverage-gap", "sink-backlog", "sink-test"])
+@pytest.mark.parametrize("kind", ["source-silent", "coverage-gap", "sink-backlog", "sink-test", "exception-ended"])
 def test_alerts_without_a_session_say_what_to_do_too(kind):
     """Someone has to look at the source, the receiver, the gap."""
     made = alert(None, kind=kind, severity=Severity.MEDIUM)

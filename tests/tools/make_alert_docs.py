@@ -90,8 +90,10 @@ def examples() -> list[Alert]:
         "coverage-gap": "8 of 10 connections to app.clearview[.]ai could not be read: encrypted client hello",
         "sink-backlog": "1,204 alerts wait for the sink 'siem', the oldest for 17 minutes: connection refused",
         "sink-test": "This is a test of the sink 'siem': nothing happened.",
+        "exception-ended": "The exception of case 12/26 for clearview-ai (approved by Adams), until 2026-11-22 08:00 UTC: "
+        "no use was seen",
     }
-    severities = {"sink-test": Severity.INFO, "source-silent": Severity.HIGH}
+    severities = {"sink-test": Severity.INFO, "exception-ended": Severity.INFO, "source-silent": Severity.HIGH}
     made = [
         alert("opened", 1, opened, opened_text(opened), **request),
         alert("escalated", 2, risen, escalated_text(risen, Stage.LOGIN), **request),
