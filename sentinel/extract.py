@@ -385,6 +385,16 @@ def _own_services(policy: Policy) -> list[Service]:
     return [sanctioned_service(service, name, hosts) for service, (name, hosts) in policy.own_hosts().items()]
 
 
+def placed(batch: Batch) -> Iterator[tuple[int, bytes]]:
+    """Yield every record of a batch with the place where it lies."""
+    if batch.cuts is None:
+        for offset, record in records_in(batch.data):
+            yield batch.offset + offset, record
+        return
+    for start, end, place in zip(batch.cuts.starts, batch.cuts.ends, batch.cuts.places, strict=True):
+        yield place, bytes(batch.data[start:end])
+
+
 def lines_in(data: memoryview) -> int:
     """Return how many records *data* holds; the last one may lack its newline."""
     if not len(data):

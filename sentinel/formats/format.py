@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from sentinel.observation import Observation
 
-Spelling = Literal["plain", "json", "zeek", "percent", "labels"]
+Spelling = Literal["plain", "json", "zeek", "percent", "labels", "wire"]
 """How a host name may be written in a format's records; the matcher compiles needles for each (`signatures/spelling.py`)."""
 
 
@@ -55,6 +55,7 @@ class LogFormat:
         header), one, or several. Raises `Malformed` and nothing else, whatever the bytes.
     header_starts: what the records begin with that change how later ones are read; they are needles as well.
     since: the release since which it has been tested so.
+    binary: its records are no text: nothing is cleaned off them, and no other format is asked.
     made_as: code of its own, a mapping (data), or a reader of a binary container.
     read_header: (record, header so far) -> header from here on; only called for records with such a beginning.
     follow: what later records hold that go on with what `parse` put into the stream's header; they are needles as well.
@@ -72,6 +73,7 @@ class LogFormat:
     read_header: Callable[[bytes, tuple[str, ...]], tuple[str, ...]] | None = None
     follow: Callable[[Sequence[str]], Sequence[bytes]] | None = None
     version: int = 1
+    binary: bool = False
     tested_with: str = field(default="samples only")
     since: str = "0.1.0"
     made_as: Literal["code", "mapping", "reader"] = "code"

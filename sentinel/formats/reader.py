@@ -55,8 +55,10 @@ class Reader:
         Raises:
             Malformed: No format reads it.
         """
-        record = cleaned(record)
         self._parser = self._format
+        if self._format is not None and self._format.binary:
+            return self._format.parse(record, self._stream(self._format))
+        record = cleaned(record)
         if not record.strip():
             return ()
         if self._format is None:

@@ -11,8 +11,8 @@ from sentinel.investigate.piece import Piece
 from sentinel.packets.decoder import Decoder
 from sentinel.packets.flow_book import FlowBook
 from sentinel.packets.seen import Seen
-from sentinel.sources.archive import files, size_of
 from sentinel.sources.capture import CaptureReader, in_order
+from sentinel.sources.places import files, size_of
 
 PACKETS_A_COMMIT = 2000
 BYTES_A_PIECE = 64 * 1024 * 1024

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sentinel.activity.records import Origin
-from sentinel.extract import first_records, records_in
+from sentinel.extract import first_records, placed
 from sentinel.formats import named
 from sentinel.formats.clock import StreamClock, zone_of
 from sentinel.formats.detect import detect
@@ -17,9 +17,10 @@ from sentinel.observation import Observation
 from sentinel.packets.decoder import Decoder
 from sentinel.packets.flow_book import FlowBook
 from sentinel.packets.ports import DNS_PORTS
-from sentinel.sources.archive import Archive, files
+from sentinel.sources.archive import Archive
 from sentinel.sources.batch import Input
 from sentinel.sources.capture import CaptureReader, holds_capture, in_order, looks_like_capture
+from sentinel.sources.places import files
 from sentinel.sources.standard_input import StandardInput
 
 Tell = Callable[[str], None]
@@ -77,19 +78,20 @@ def _of_log(archive: Archive, log_format: str | None, zone: str | None, tell: Te
             tell(f"{batch.input.path}: offset {loss.offset}: {loss.reason}")
         reader = readers.get(batch.input)
         if reader is None:
-            ranked = detect(first_records(batch.data))
-            chosen = named(log_format) if log_format else ranked[0][0] if ranked else None
+            ranked = detect(first_records(batch.data)) if batch.cuts is None else []
+            known = batch.input.format or log_format
+            chosen = named(known) if known else ranked[0][0] if ranked else None
             if chosen is None and len(batch.data):
                 tell(f"{batch.input.path}: format not understood")
             reader = readers[batch.input] = Reader(chosen, StreamClock(zone_of(zone), batch.input.modified))
-        for offset, record in records_in(batch.data):
+        for place, record in placed(batch):
             try:
                 observations = reader.parse(record)
             except Malformed:
                 refused[batch.input.path] = refused.get(batch.input.path, 0) + 1
                 continue
             for observation in observations:
-                yield observation, Origin(path=batch.input.path, offset=batch.offset + offset)
+                yield observation, Origin(path=batch.input.path, offset=place)
         if batch.ends:
             for sentence in reader.assumptions():
                 tell(f"{batch.input.path}: {sentence}")

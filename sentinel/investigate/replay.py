@@ -19,7 +19,8 @@ from sentinel.investigate.result import Result
 from sentinel.packets.ports import DNS_PORTS
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
-from sentinel.sources.archive import Archive, files, size_of
+from sentinel.sources.archive import Archive
+from sentinel.sources.places import files, size_of
 from sentinel.store.step import Keeper
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ ESCAPES = {
     "zeek": [rb"\\x(?:" + LDH + rb")"],
     "percent": [rb"%(?:" + LDH + rb")"],
     "labels": [],
+    "wire": [],
 }
 
 # A query's "=", unlike what a host name is made of, is escaped by writers that people use (Gson does, for HTML's sake).
@@ -71,6 +72,8 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
 
     *names* are hosts, *paths* literal beginnings of paths, and *queries* parameters of a URL's query.
     """
+    if spelling == "wire":
+        return [_labelled(name) for name in names]
     found = [re.escape(end).encode() for end in dict.fromkeys(map(_rare_end, names))]
     if spelling == "labels":
         found += [_counted(name) for name in names]
@@ -93,6 +96,18 @@ def _counted(name: str) -> bytes:
     """Return *name* as Windows DNS writes it, each label but the first behind its length: `clearview(2)ai`."""
     first, *others = name.encode().split(b".")
     return re.escape(first + b"".join(b"(%d)%s" % (len(label), label) for label in others))
+
+
+def _labelled(name: str) -> bytes:
+    """Return *name* as DNS messages hold it: each label behind its length, or a pointer to where the rest stands.
+
+    What stands before the first label, and behind the last, may be more of a longer name.
+    """
+    first, *others = name.encode().split(b".")
+    rest = b""
+    for label in reversed(others):
+        rest = rb"(?:[\xc0-\xff]|\x%02x%b%b)" % (len(label), re.escape(label), rest)
+    return re.escape(first) + rest
 
 
 def _path(path: str, spelling: str) -> bytes:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import hashlib
 import io
 import mmap
-import os
-import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from sentinel.sources.batch import Batch, Input, Loss
+from sentinel.sources.containers import container_in, open_container
+from sentinel.sources.places import changed, is_remote, opened
+from sentinel.sources.readables import Chunked, Counted, Length, Pushed, decoded, fill, fill_if_whole, guarded, skip_line
 from sentinel.sources.records import CHUNK, HEAD, LONGEST, Cutter, digest_of, fingerprint
 from sentinel.sources.standard_input import StandardInput
 from sentinel.sources.unpack import Damaged, Readable, chunks, kind_of
@@ -24,44 +23,9 @@ DEPTH = 3
 """How deep archives are opened inside archives. A bomb that nests further is reported, not unpacked."""
 
 
-SMALL = 16 * 1024
-"""Bytes read at a time of a member: where an archive breaks off, tarfile and zipfile keep back the piece that is not whole."""
-
-
 PROBES = 64
 PROBED = 8192
 """From how many places of a plain file a record is looked at beforehand, and how many bytes there."""
-
-
-def files(paths: Sequence[str]) -> list[str]:
-    """Return the files that *paths* name, folders walked in the order of their names; links in a folder are not followed."""
-    found: list[str] = []
-    for path in paths:
-        here = Path(path)
-        if path != "-" and here.is_dir():
-            found += sorted(_below(here))
-        else:
-            found.append(path)
-    return list(dict.fromkeys(found))
-
-
-def _below(folder: Path) -> Iterator[str]:
-    """Yield what is in a folder. One that may not be looked into is yielded itself, so that its reading fails and is told."""
-    closed: list[str] = []
-    for where, _folders, names in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
-        for name in names:
-            path = Path(where, name)
-            if not path.is_symlink():
-                yield str(path)
-    yield from closed
-
-
-def size_of(path: str) -> int:
-    """Return how many bytes a file has on disk; 0 when that cannot be told."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 class Archive:
@@ -95,30 +59,34 @@ class Archive:
         A batch's `data` is valid only until the next one is asked for.
         """
         try:
-            if self.path != "-" and not stat.S_ISREG(os.stat(self.path).st_mode) and not Path(self.path).is_dir():
-                yield self._nothing(self._input(self.path, b"", None), "is no regular file")
-                return
-            standard = self._given or sys.stdin.buffer
-            opened: Any = standard if self.path == "-" else open(self.path, "rb", buffering=0)  # noqa: SIM115
+            stored: Any = (self._given or sys.stdin.buffer) if self.path == "-" else opened(self.path)
         except OSError as error:
             yield self._nothing(self._input(self.path, b"", None), f"cannot be opened: {error.strerror}")
             return
-        with opened as file:
+        with stored as file:
             try:
                 yield from self._opened(file)
             except OSError as error:
                 yield self._nothing(self._input(self.path, b"", None), f"cannot be read: {error.strerror}")
 
+    def _took(self, data: bytes | memoryview) -> None:
+        self.stored_read += len(data)
+        if self._digest:
+            self._digest.update(data)
+
     def _opened(self, file: BinaryIO) -> Iterator[Batch]:
-        counted = _Counted(file, self)
+        counted = Counted(file, self._took)
         head = fill(counted, 512)
         stored = Pushed(head, counted)
-        modified = None if self.path == "-" else datetime.fromtimestamp(Path(self.path).stat().st_mtime, UTC)
-        kind = kind_of(head)
-        if kind == "plain" and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        modified = None if self.path == "-" else changed(self.path)
+        kind, container = kind_of(head), container_in(head)
+        if container:
+            yield from self._container(container, stored, self.path, modified)
+        elif kind == "plain" and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
             yield from self._plain(stored, modified)
         elif kind == "zip" and self.path != "-":
-            yield from self._zip(Path(self.path), modified)
+            with io.BufferedReader(opened(self.path)) as again:  # it is read from its end
+                yield from self._zip(again, modified)
         else:
             yield from self._unpacked(stored, kind, self.path, modified, DEPTH)
         if self._digest:
@@ -150,7 +118,7 @@ class Archive:
             held = filled - end
             begin = LONGEST - held
             if held >= LONGEST:
-                skipped = held + _skip_line(file)
+                skipped = held + skip_line(file)
                 losses = (Loss(offset, skipped, f"a record longer than {LONGEST} bytes"),)
                 begin, offset = LONGEST, offset + skipped
             else:
@@ -158,8 +126,8 @@ class Archive:
 
     def _probe(self) -> list[bytes]:
         """Return records at increasing offsets of the plain file, its last one included, to learn its years from."""
-        found = []
-        with contextlib.suppress(OSError), open(self.path, "rb") as file:  # what cannot be read is told when it is read
+        found: list[bytes] = []
+        with contextlib.suppress(OSError), opened(self.path) as file:  # what cannot be read is told when it is read
             size = file.seek(0, io.SEEK_END)
             for n in range(PROBES):
                 file.seek(size * n // PROBES)
@@ -179,7 +147,7 @@ class Archive:
             yield from self._inner_zip(file, path, modified, depth)
             return
         inner = Chunked(chunks(file, kind))
-        head = _fill_if_whole(inner, 512)
+        head = fill_if_whole(inner, 512)
         again = kind_of(head)
         stream = Pushed(head, inner)
         if kind != "plain" and again != "plain":
@@ -188,13 +156,22 @@ class Archive:
                 return
             yield from self._unpacked(stream, again, path, modified, depth - 1)
             return
-        yield from self._lines(stream, path, modified)
+        container = container_in(head)
+        if container:
+            yield from self._container(container, stream, path, modified)
+        else:
+            yield from self._lines(stream, path, modified)
+
+    def _container(self, kind: str, stream: Pushed, path: str, modified: datetime | None) -> Iterator[Batch]:
+        """Read records that are no lines."""
+        where = path if path == self.path and path != "-" and not is_remote(path) else None
+        yield from open_container(kind, stream, path, modified, where=where, zone=self._zone)
 
     def _lines(self, stream: Pushed, path: str, modified: datetime | None) -> Iterator[Batch]:
         cutter = Cutter()
         source: Input | None = None
         damage: str | None = None
-        pieces = _decoded(stream)
+        pieces = decoded(stream)
         while True:
             try:
                 chunk = next(pieces, b"")
@@ -218,7 +195,7 @@ class Archive:
 
         damage = None
         try:
-            counted = _Length(file)
+            counted = Length(file)
             with tarfile.open(fileobj=counted, mode="r|") as tar:  # type: ignore[call-overload]
                 for member in tar:
                     content = tar.extractfile(member) if member.isfile() else None
@@ -260,10 +237,9 @@ class Archive:
         """Read the members of a zip that has no table of contents any more."""
         from sentinel.sources.salvage import members
 
-        with open(where, "rb") if isinstance(where, Path) else where as file:
-            for member, content in members(file):
-                if not member.name.endswith("/"):
-                    yield from self._member(Chunked(content), f"{name}!{member.name}", modified or _now(), depth)
+        for member, content in members(where):
+            if not member.name.endswith("/"):
+                yield from self._member(Chunked(content), f"{name}!{member.name}", modified or _now(), depth)
 
     def _inner_zip(self, file: Readable, path: str, modified: datetime | None, depth: int) -> Iterator[Batch]:
         """A zip is read from its end: one that is inside something else has to be held, so only a small one is."""
@@ -276,181 +252,19 @@ class Archive:
         yield from self._zip(io.BytesIO(data), modified, path, depth - 1)
 
     def _member(self, content: Readable, path: str, modified: datetime, depth: int) -> Iterator[Batch]:
-        guarded = Chunked(_guarded(content))
-        head = _fill_if_whole(guarded, 512)
+        inner = Chunked(guarded(content))
+        head = fill_if_whole(inner, 512)
         kind = kind_of(head)
         if kind != "plain" and depth == 0:
             yield self._nothing(self._input(path, b"", modified), "archives are nested too deep")
             return
-        yield from self._unpacked(Pushed(head, guarded), kind, path, modified, depth - 1 if kind != "plain" else depth)
+        yield from self._unpacked(Pushed(head, inner), kind, path, modified, depth - 1 if kind != "plain" else depth)
 
     def _input(self, path: str, head: bytes, modified: datetime | None) -> Input:
         return Input(path, fingerprint(head) or digest_of(head + path.encode()), modified, None, self._format, self._zone)
 
     def _nothing(self, source: Input, reason: str) -> Batch:
         return Batch(source, memoryview(b""), 0, {"offset": 0}, _now(), ends=True, losses=(Loss(0, None, reason),))
-
-
-class _Counted:
-    """The stored file; counts and hashes what is read of it."""
-
-    def __init__(self, file: BinaryIO, archive: Archive) -> None:
-        self._file, self._archive = file, archive
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._took(data, len(data))
-        return data
-
-    def readinto(self, view: memoryview) -> int:
-        read = self._file.readinto(view) or 0  # type: ignore[attr-defined]
-        self._took(view[:read], read)
-        return int(read)
-
-    def _took(self, data: bytes | memoryview, size: int) -> None:
-        self._archive.stored_read += size
-        if self._archive._digest:
-            self._archive._digest.update(data)
-
-
-class _Length:
-    """A file that counts what is read of it."""
-
-    def __init__(self, file: Readable) -> None:
-        self._file, self.length = file, 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.length += len(data)
-        return data
-
-
-class Pushed:
-    """A file with some bytes, which were looked at, put back before it."""
-
-    def __init__(self, head: bytes, file: Any) -> None:
-        self._head, self._file = head, file
-
-    def read(self, size: int = -1) -> bytes:
-        """Return at most *size* bytes, none at the end."""
-        if self._head:
-            given, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
-            return given
-        return bytes(self._file.read(size))
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill *view* from its beginning as far as one read goes; return with how many bytes, 0 at the end."""
-        if self._head:
-            size = min(len(view), len(self._head))
-            view[:size] = self._head[:size]
-            self._head = self._head[size:]
-            return size
-        return int(self._file.readinto(view))
-
-
-class Chunked:
-    """A file made of chunks."""
-
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source, self._waiting = source, b""
-        self._damage: Damaged | None = None  # said again at each further read: else what follows would look like a good end
-
-    def read(self, size: int = -1) -> bytes:
-        """Return at most *size* bytes, none at the end.
-
-        Raises:
-            Damaged: At the damage, each time.
-        """
-        if not self._waiting:
-            self._waiting = self._next()
-        given = self._waiting if size < 0 else self._waiting[:size]
-        self._waiting = self._waiting[len(given) :]
-        return given
-
-    def _next(self) -> bytes:
-        if self._damage:
-            raise self._damage
-        try:
-            return next(self._source, b"")
-        except Damaged as error:
-            self._damage = error
-            raise
-
-
-def _guarded(file: Readable) -> Iterator[bytes]:
-    """Yield the content of a member of an archive; its damage is `Damaged` as everywhere."""
-    import lzma
-    import tarfile
-    import zipfile
-    import zlib
-
-    try:
-        while piece := file.read(SMALL):
-            yield piece
-    except Damaged:
-        raise
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        zlib.error,
-        lzma.LZMAError,
-    ) as error:
-        raise Damaged(str(error) or type(error).__name__) from error
-
-
-def _fill_if_whole(file: Any, size: int) -> bytes:
-    """Return the first *size* bytes, fewer at the end and before damage, which the next read tells of."""
-    try:
-        return fill(file, size)
-    except Damaged:
-        return b""
-
-
-def fill(file: Any, size: int) -> bytes:
-    """Return *size* bytes, fewer only at the end and before damage: a pipe gives what it has."""
-    pieces: list[bytes] = []
-    missing = size
-    try:
-        while missing and (piece := file.read(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-    except Damaged:
-        if not pieces:
-            raise
-    return b"".join(pieces)
-
-
-def _decoded(stream: Pushed) -> Iterator[bytes]:
-    """Yield the stream's bytes; UTF-16 with a byte order mark, as PowerShell writes it, as UTF-8."""
-    first = fill(stream, HEAD)  # whole, as the stream's key is made of it
-    if not first.startswith((b"\xff\xfe", b"\xfe\xff")):
-        yield first
-        yield from iter(lambda: fill(stream, CHUNK), b"")
-        return
-    decoder = codecs.getincrementaldecoder("utf-16")("replace")
-    while first:
-        text = decoder.decode(first).encode("utf-8", "replace")
-        if text:
-            yield text
-        first = fill(stream, CHUNK)
-    if text := decoder.decode(b"", final=True).encode():
-        yield text
-
-
-def _skip_line(file: Pushed) -> int:
-    """Read to the end of the line; return how many bytes that were. What follows the newline is put back."""
-    skipped = 0
-    while piece := file.read(CHUNK):
-        newline = piece.find(b"\n")
-        if newline >= 0:
-            file._head = piece[newline + 1 :] + file._head
-            return skipped + newline + 1
-        skipped += len(piece)
-    return skipped
 
 
 def _now() -> datetime:

@@ -18,6 +18,7 @@ from sentinel.formats.clock import StreamClock
 from sentinel.formats.format import Malformed
 from sentinel.formats.reader import Reader
 from sentinel.observation import Observation
+from sentinel.sources.frame_streams import FrameStream, begins_so
 
 DATA = Path(__file__).parents[1] / "data" / "formats"
 WRITTEN = datetime(2026, 11, 25, tzinfo=UTC)
@@ -46,7 +47,10 @@ def reader(log_format: str) -> Reader:
 
 def records(path: Path) -> list[bytes]:
     """Return the records of a sample."""
-    return path.read_bytes().split(b"\n")
+    data = path.read_bytes()
+    if begins_so(data):
+        return [frame for _place, kind, frame in FrameStream(len(data)).feed(data) if kind is None]
+    return data.split(b"\n")
 
 
 def as_json(seen: Observation) -> dict[str, Any]:

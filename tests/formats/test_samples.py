@@ -55,6 +55,8 @@ def test_a_format_yields_what_it_says_it_does(name):
 @pytest.mark.parametrize(("name", "path"), SAMPLES, ids=IDS)
 def test_a_sample_is_detected_whatever_the_order_of_its_lines(name, path):
     """Logs begin with start-up messages or in the middle; where a format's lines stand must not matter."""
+    if FORMATS[name].binary:
+        pytest.skip("told by the beginning of its file, not by records")
     lines = [line for line in records(path) if line]
     random.Random(1).shuffle(lines)
     assert [found.name for found, _ in detect(lines)][:1] == [name]

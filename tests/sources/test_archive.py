@@ -20,8 +20,9 @@ from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sentinel.sources.archive import Archive, files
+from sentinel.sources.archive import Archive
 from sentinel.sources.batch import Batch, Loss
+from sentinel.sources.places import files
 from sentinel.sources.rotated import key_of
 
 LOG = b"".join(b"2026-03-01T10:00:00Z client 10.0.0.%d asked for %d.example\n" % (n % 250, n * n * n) for n in range(30_000))
