@@ -176,8 +176,8 @@ def _needles(spec: Mapping[str, Any]) -> Iterator[bytes]:
     if shape in ("cef", "leef"):
         yield b"|"
         return
-    if shape == "json":
-        yield b"{"
+    if shape in ("json", "xml"):
+        yield b"{" if shape == "json" else b"<Event"
     for paths in recognise.get("has", ()) if shape != "csv" else ():
         # A path's last part: its beginning may be nested or written out, and the quotes of what is in a text are escaped.
         lasts = {path.rpartition(".")[2] for path in paths.split(" | ")}

@@ -147,7 +147,7 @@ class MappingFile(_Model):
     reference: str = Field(pattern=r"^https?://")
     tested_with: str = "samples only"
     version: int = Field(1, ge=1)
-    record: Literal["json", "csv", "pairs", "cef", "leef"]
+    record: Literal["json", "csv", "pairs", "cef", "leef", "xml"]
     generic: bool = Field(False, description="Leave records to every other mapping that recognises them.")
     each: str | None = Field(None, description="json: the list whose items are the records.")
     separator: str | None = Field(None, min_length=1, description="pairs: what parts them; left out, blanks.")

@@ -558,7 +558,7 @@ def _reader(spec: Spec) -> Reader:
         return _pair_reader(
             spec.get("separator"), spec.get("quoted", False), spec.get("escapes", False), tuple(spec.get("keys", ()))
         )
-    return shapes.leef_rows if shape == "leef" else shapes.cef_rows
+    return {"leef": shapes.leef_rows, "xml": shapes.xml_rows}.get(shape, shapes.cef_rows)
 
 
 @cache  # mappings of one shape share a reader, and with it the records that it has taken apart

@@ -7,6 +7,7 @@ LEEF, https://www.ibm.com/docs/en/dsm?topic=overview-leef-event-components; CSV,
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from sentinel.formats.format import Malformed, as_text
 from sentinel.formats.pattern import Pattern
 from sentinel.formats.times import ISO, MONTH_FIRST
 
-Shape = Literal["json", "csv", "pairs", "cef", "leef"]
+Shape = Literal["json", "csv", "pairs", "cef", "leef", "xml"]
 
 Says = str | Sequence[str] | None
 
@@ -295,6 +296,41 @@ def pair_rows(record: bytes, separator: str | None, quoted: bool, escapes: bool,
 def keys_pattern(keys: Sequence[str]) -> Pattern:
     """Return what finds these keys only: values that are not quoted may hold other words with an equals sign."""
     return Pattern(rf"(?<!\S)(?:{'|'.join(re.escape(key) for key in sorted(keys, key=len, reverse=True))})=")
+
+
+# --- XML ----------------------------------------------------------------------------------------------------------------
+
+_EVENT = Pattern(r"<Event(?:\s[^<>]*)?>(?P<inside>.*)</Event>", re.DOTALL)
+_ELEMENT = Pattern(r"<(?P<name>[A-Z]\w{0,63})(?P<attributes>(?:\s[^<>]*?)?)(?:/>|>(?P<text>[^<>]*)</(?P=name)>)", re.ASCII)
+_ATTRIBUTE = Pattern(r"""\s(?P<name>[A-Z]\w{0,63})\s{0,8}=\s{0,8}(?:"(?P<double>[^"<>]*)"|'(?P<single>[^'<>]*)')""", re.ASCII)
+
+
+def xml_rows(record: bytes) -> Sequence[Row]:
+    """Take apart a Windows event that stands as XML in one record, whatever syslog header is before it.
+
+    An element has its name and its text, `Data` the name that it gives itself; an attribute stands behind the element's name
+    and a dot: `EventID`, `QueryName`, `TimeCreated.SystemTime`. No text can hold a tag, as its writer escapes the brackets.
+
+    Raises:
+        Malformed: No whole event.
+    """
+    text = as_text(record)
+    begins = text.find("<Event")
+    event = _EVENT.match(text, begins) if 0 <= begins <= _BEFORE_JSON else None
+    if event is None:
+        raise Malformed("no '<Event …>' with its end in one record")
+    envelope = enveloped(text[:begins] + "-") if begins > 0 else Envelope("")
+    return (Row(_object(list(_elements(event["inside"]))), envelope),)
+
+
+def _elements(text: str) -> Iterator[tuple[str, str]]:
+    for element in _ELEMENT.finditer(text):
+        said = {one["name"]: one["double"] or one["single"] or "" for one in _ATTRIBUTE.finditer(element["attributes"])}
+        named = html.unescape(said.pop("Name", "")) if element["name"] == "Data" else ""
+        if element["text"] is not None:
+            yield named or element["name"], html.unescape(element["text"].strip())
+        for name, value in said.items():
+            yield f"{element['name']}.{name}", html.unescape(value)
 
 
 # --- CEF and LEEF -------------------------------------------------------------------------------------------------------
