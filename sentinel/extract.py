@@ -33,6 +33,7 @@ from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.matcher import Match, Matcher
 from sentinel.signatures.service import Service
 from sentinel.sources.batch import Batch, Cuts, Input
+from sentinel.terms import Stage
 
 DETECT_FROM = 200
 """How many records decide the format of an input."""
@@ -301,7 +302,9 @@ class Extractor:
             arrived=arrived,
             reached=match.reached,
         )
-        return Matched(by_size(finding, match.service), match.counts_search, match.counts_upload)
+        sized = by_size(finding, match.service)
+        sent = sized.stage is Stage.UPLOAD and sized.stage > finding.stage  # a photo that only its size tells
+        return Matched(sized, match.counts_search, match.counts_upload or sent)
 
     def _chosen(self, stream: _Stream, batch: Batch) -> Iterator[tuple[int, bytes, bytes, bool]]:
         """Yield the records worth parsing: where they lie, what to parse, their own bytes, and whether to match them.

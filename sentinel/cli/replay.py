@@ -50,7 +50,7 @@ OPTIONS = (
         "-j",
         type=click.IntRange(1),
         default=1,
-        help="How many processes read logs; captures are read in turn.",
+        help="How many processes read.",
     ),
     click.option("--deliver", is_flag=True, help="Send the alerts to the configured sinks."),
     click.option("--exit-code", is_flag=True, help="Exit 3: unsanctioned use; 4: none seen, but not all was read."),

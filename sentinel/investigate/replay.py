@@ -107,6 +107,7 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
             job.extractor(inquiry.ruling),
             hashed_up_to=None if inquiry.case else HASHED_UP_TO,
             dns_ports=inquiry.dns_ports,
+            jobs=inquiry.jobs,
         )
     for piece in pieces:
         if piece.matched or piece.ends:

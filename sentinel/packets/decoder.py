@@ -14,7 +14,7 @@ from sentinel.packets import ip, link, quic, tunnel
 from sentinel.packets.connections import BEGINNINGS, SHORT, STARTS, Connections
 from sentinel.packets.ports import DNS_PORTS, NEIGHBOURS
 from sentinel.packets.resolved import Resolved
-from sentinel.packets.seen import Seen
+from sentinel.packets.seen import Concerns, Seen
 from sentinel.packets.telling import Ends, Packet, Teller
 from sentinel.packets.wire import Undecodable
 
@@ -72,12 +72,20 @@ class Decoder:
     streams_idle, evicted, answers_evicted, quic_*, ech (a name is hidden), ech_grease (an ECH extension beside the true name).
     """
 
-    def __init__(self, dns_ports: Collection[int] = DNS_PORTS, vxlan_ports: Collection[int] = tunnel.VXLAN_PORTS) -> None:
+    def __init__(
+        self,
+        dns_ports: Collection[int] = DNS_PORTS,
+        vxlan_ports: Collection[int] = tunnel.VXLAN_PORTS,
+        *,
+        concerns: Concerns | None = None,
+    ) -> None:
         """Start with no packet seen.
 
         Args:
             dns_ports: Where DNS is spoken. mDNS and LLMNR are not DNS: their ports are left out even when they are given.
             vxlan_ports: UDP destination ports of VXLAN tunnels; empty to follow none.
+            concerns: Says which names are to be told, of lookups and handshakes; None: all. Hellos for others are put into
+                `unconcerning`, which who gives this is to empty.
         """
         self._counters: Counter[str] = Counter()
         self._packets = 0
@@ -87,7 +95,8 @@ class Decoder:
         self._udp_ports = self._tcp_ports | {port.to_bytes(2, "big") for port in self._vxlan_ports}
         self._fragments = ip.Fragments(self._counters)
         self.resolved = Resolved(self._counters)
-        self._teller = Teller(self._counters, self.resolved)
+        self._teller = Teller(self._counters, self.resolved, concerns)
+        self.unconcerning = self._teller.unconcerning
         self._connections = Connections(self._teller, self._counters, self._dns_ports)
         self._initials = quic.Initials(self._counters)
         streams = self._connections.streams

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from sentinel.observation import Observation
 from sentinel.packets.flow_spans import PAUSE, Span
 from sentinel.packets.resolved import Resolved
-from sentinel.packets.seen import Seen
+from sentinel.packets.seen import Seen, Unconcerning
 from sentinel.packets.tcp import ACK, FIN, RST, SYN, reversed_key
 
 IDLE = 120 * 1_000_000_000
@@ -44,10 +44,15 @@ class _Side:
 
     size: int = 0
     packets: int = 0
+    capture: int = 0  # where it was seen last, and until when
+    last: int = 0
     finished: bool = False
     bursts: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def add(self, span: Span) -> None:
+    def add(self, span: Span, capture: int) -> None:
+        if capture != self.capture and self.packets and span.first <= self.last:
+            return  # two captures of the same
+        self.capture, self.last = capture, max(self.last, span.last)
         self.size += span.size
         self.packets += span.packets
         self.finished = self.finished or bool(span.flags & FIN)
@@ -77,7 +82,7 @@ class _Connection:
     sides: tuple[_Side, _Side] = field(default_factory=lambda: (_Side(), _Side()))
     seen: Seen | None = None  # what named it
     told: int = 0  # bytes of request bodies that observations of their own tell
-    mixed: bool = False  # it bore several names: whose bytes they are cannot be told
+    mixed: bool = False  # it bore several names, or none for long: whose bytes they are cannot be told
     over: bool = False
 
     @property
@@ -127,20 +132,11 @@ class FlowBook:
     def named(self, ends: bytes, seen: Seen) -> bool:
         """Take note of what a packet between *ends*, either way, named; return whether its connection is of interest."""
         named = seen.observation
-        if named.kind not in NAMING:
-            return True
-        half = (len(ends) - 4) // 2
-        forward = int.from_bytes(ends[-4:-2], "big") == named.client_port
-        there = ends[: 2 * half] if forward else ends[half : 2 * half] + ends[:half]
-        self._serve(there, named.name)
-        tcp = named.kind != "quic_client_hello"
-        known, at = self._under_way.get(_key(ends, tcp)), _nanoseconds(named.time)
-        if known is not None and at - known.last > IDLE:
-            self._close(known)
-            known = None
-        wanted = named.name is not None and self._wanted(named)
-        if named.name is None:
+        if named.kind not in NAMING or named.name is None:
             return True  # it may be told by its address
+        at, tcp, forward = _nanoseconds(named.time), named.kind != "quic_client_hello", _forward(ends, named.client_port)
+        known = self._named_at(ends, forward, tcp, at, named.name)
+        wanted = self._wanted(named)
         if known is None:
             if not wanted:
                 return False
@@ -156,8 +152,28 @@ class FlowBook:
             known.told += named.bytes_up or 0
         return True
 
-    def take(self, span: Span, frame: int, packet: bytes) -> bool:
-        """Count *span*, whose first packet is *packet*, number *frame*; return whether its connection may be of interest."""
+    def named_otherwise(self, ends: bytes, named: Unconcerning) -> None:
+        """Take note that a packet between *ends*, either way, named a host that is of no interest."""
+        at = named.time // 1000 * 1000
+        known = self._named_at(ends, _forward(ends, named.client_port), named.tcp, at, named.name)
+        if known is not None:
+            known.mixed = True
+
+    def _named_at(self, ends: bytes, forward: bool, tcp: bool, at: int, name: str) -> _Connection | None:
+        """Remember which name an address served, and return the connection, if it was under way by then."""
+        half = (len(ends) - 4) // 2
+        self._serve(ends[: 2 * half] if forward else ends[half : 2 * half] + ends[:half], name)
+        known = self._under_way.get(_key(ends, tcp))
+        if known is not None and at - known.last > IDLE:
+            self._close(known)
+            return None
+        return known
+
+    def take(self, span: Span, frame: int, packet: bytes, capture: int = 0) -> bool:
+        """Count *span*, whose first packet is *packet*, number *frame*; return whether its connection may be of interest.
+
+        *capture* tells captures apart that are read at the same time: what two of them saw counts once.
+        """
         known = self._under_way.get(_key(span.ends, span.tcp))
         opens = span.flags & (SYN | ACK) == SYN
         if known is not None and span.first - known.last > IDLE:
@@ -167,7 +183,7 @@ class FlowBook:
             known = self._open(span.ends, span.tcp, span.first, frame, packet)
         forward = known.ends == span.ends
         side = known.sides[not forward]
-        side.add(span)
+        side.add(span, capture)
         known.first, known.last = min(known.first, span.first), max(known.last, span.last)
         if opens:
             known.client_first = forward
@@ -176,8 +192,7 @@ class FlowBook:
             self._over.add(known.key)
         self._under_way.move_to_end(known.key)
         if known.seen is None and side.packets > UNDECIDED and self._told_by_address(known) is None:
-            self._forget(known)
-            return False
+            known.mixed = True  # nothing is known of it, and nothing will be
         return not known.mixed
 
     def ended(self, now: int) -> list[Seen]:
@@ -211,10 +226,8 @@ class FlowBook:
         self._over.discard(known.key)
         self._named.discard(known.key)
 
-    def _serve(self, there: bytes, name: str | None) -> None:
+    def _serve(self, there: bytes, name: str) -> None:
         """Remember that an address served a client a name; None once there were several."""
-        if name is None:
-            return
         self._served[there] = name if self._served.get(there, name) == name else None
         self._served.move_to_end(there)
         if len(self._served) > MOST_SERVED:
@@ -268,6 +281,11 @@ def _observation(known: _Connection, ends: bytes, name: str | None, *, inferred:
         duration=(known.last - known.first) / 1_000_000_000,
         bursts=tuple(((first - known.first) / 1_000_000_000, size) for first, _last, size in up.bursts),
     )
+
+
+def _forward(ends: bytes, client_port: int | None) -> bool:
+    """Return whether a packet between *ends* came from the client."""
+    return int.from_bytes(ends[-4:-2], "big") == client_port
 
 
 def _key(ends: bytes, tcp: bool) -> bytes:

@@ -190,10 +190,26 @@ class Sieve:
         begin, end = (network + 8, network + 44) if headers.wide[index] else (network + 12, network + 24)
         return bytes(records.view[begin:end])
 
+    def counts(self, index: int) -> bool:
+        """Return whether `spans` counts a packet among those chosen from last: its layout is read here, and it is no tunnel."""
+        return bool(self._headers.known[index] and not self._headers.marked[index])
+
     def opens(self, index: int) -> bool:
         """Return whether a packet among those chosen from last opens a connection."""
         headers = self._headers
         return bool(headers.known[index] and headers.tcp[index] and headers.flags[index] & (SYN | ACK) == SYN)
+
+    def used(self, begin: int, index: int) -> bool:
+        """Return whether the connection of a packet among those chosen from last has sent anything before.
+
+        Before *begin* all was counted; from there to *index* it is looked for.
+        """
+        slot = int(self._slots[index])
+        other = int(self._flows.others[slot])
+        if self._flows.tops[slot] >= 0 or (other >= 0 and self._flows.tops[other] >= 0):
+            return True
+        before = self._slots[begin:index]
+        return bool((before == slot).any() or (other >= 0 and (before == other).any()))
 
     def spans(self, records: Records, begin: int, end: int) -> list[Span]:
         """Return what flows sent in the *records* chosen from last, from *begin* to *end*, but for those that are ignored."""

@@ -1,4 +1,4 @@
-"""A capture's packets on their way to the decoder: all are counted, few are looked at."""
+"""A capture's packets, from its records to what they show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sentinel.packets.decoder import Decoder
 from sentinel.packets.flow_book import FlowBook
 from sentinel.packets.records import Records
 from sentinel.packets.seen import Seen
-from sentinel.packets.sieve import Sieve
+from sentinel.packets.strainer import Passed, Sent, Strainer
 
 
 class Intake:
@@ -23,58 +23,76 @@ class Intake:
             seed: As for the `Sieve`.
             book: Counts connections of interest; None when they are not wanted.
         """
-        self.packets = 0
-        self.earliest: int | None = None
-        self.latest: int | None = None
         self._decoder = decoder
-        self._sieve = Sieve(decoder, seed=seed)
+        self._strainer = Strainer(decoder, seed=seed, spans=book is not None)
+        self._reading = Reading(decoder, book)
         self._book = book
-        self._counted = 0  # of the records that are being taken
+
+    @property
+    def packets(self) -> int:
+        """How many packets were counted so far."""
+        return self._strainer.packets
+
+    @property
+    def earliest(self) -> int | None:
+        """The time of the first of them, in ns since 1970."""
+        return self._strainer.earliest
+
+    @property
+    def latest(self) -> int | None:
+        """The time of the last of them, in ns since 1970."""
+        return self._strainer.latest
 
     def take(self, records: Records) -> list[Seen]:
         """Count *records*, and return what those of them show that can matter."""
-        earliest, latest = int(records.times.min()), int(records.times.max())
-        self.earliest = earliest if self.earliest is None else min(self.earliest, earliest)
-        self.latest = latest if self.latest is None else max(self.latest, latest)
-        counters, decode, self._counted = self._decoder.counters, self._decoder.packet, 0
-        cut = counters["truncated"] + int((records.sizes < records.lengths).sum())
+        strainer, counters = self._strainer, self._decoder.counters
+        cut = counters["truncated"] - strainer.cut
         found: list[Seen] = []
-        for index, packet in self._sieve.choose(records):
-            if self._book is not None and self._sieve.opens(index):
-                self._open(self._book, records, index)
-            seen = decode(*packet, self.packets + 1 + index)
-            if seen:
-                found += seen
-                if self._book is not None:
-                    self._note(self._book, records, index, seen)
+        for one in strainer.strain(records):
+            if isinstance(one, Passed):
+                if not self._reading.packet(one, found):
+                    strainer.ignore_passed()
+            elif not self._reading.sent(one):
+                strainer.ignore(one)
         if self._book is not None:
-            self._count(self._book, records, len(records))
             found += self._book.ended(int(records.times[-1]))
-        counters["truncated"] = cut  # by the snap length: those that were not looked at are among them
-        self.packets += len(records)
+        counters["truncated"] = cut + strainer.cut  # by the snap length: those that were not looked at are among them
         return found
 
-    def _open(self, book: FlowBook, records: Records, index: int) -> None:
-        """Count what was sent before a connection is opened on ports that were used already."""
-        ends = self._sieve.ends(records, index)
-        if ends is not None and book.knows(ends):
-            self._count(book, records, index)
+
+class Reading:
+    """Has packets decoded, and connections counted, in the order in which they are given: that of their times."""
+
+    def __init__(self, decoder: Decoder, book: FlowBook | None) -> None:
+        """Start with nothing read."""
+        self._decode = decoder.packet
+        self._unconcerning = decoder.unconcerning
+        self._book = book
+
+    def packet(self, passed: Passed, found: list[Seen], base: int = 0) -> bool:
+        """Add what a packet shows to *found*; return whether its connection may be of interest.
+
+        *base* is added to the numbers of packets, to tell those of several captures apart.
+        """
+        time, link, packet, length, frame, ends, opens, _counted = passed
+        book = self._book
+        if opens and ends is not None and book is not None and book.knows(ends):
             book.opened(ends)
+        seen = self._decode(time, link, memoryview(packet), length, base + frame)
+        others = self._unconcerning
+        if not seen and not others:
+            return True
+        found += seen
+        interest = not others
+        if book is not None and ends is not None:
+            for other in others:
+                book.named_otherwise(ends, other)
+            for one in seen:
+                interest &= book.named(ends, one)
+        others.clear()
+        return interest
 
-    def _note(self, book: FlowBook, records: Records, index: int, seen: list[Seen]) -> None:
-        """Tell the book what a packet named."""
-        ends = self._sieve.ends(records, index)
-        if ends is None:
-            return
-        wanted = [book.named(ends, one) for one in seen]
-        if not all(wanted):
-            self._sieve.ignore_flow_of(index)
-
-    def _count(self, book: FlowBook, records: Records, end: int) -> None:
-        """Count the packets up to *end* that were not counted yet."""
-        for span in self._sieve.spans(records, self._counted, end):
-            start = int(records.starts[span.at])
-            packet = bytes(records.view[start : start + int(records.sizes[span.at])])
-            if not book.take(span, self.packets + 1 + span.at, packet):
-                self._sieve.ignore(span.slot)
-        self._counted = end
+    def sent(self, sent: Sent, base: int = 0) -> bool:
+        """Count what a connection sent; return whether it may be of interest."""
+        span, frame, packet = sent
+        return self._book is None or self._book.take(span, base + frame, packet, base)

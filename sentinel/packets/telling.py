@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from sentinel.observation import Observation
-from sentinel.packets import certificates, dns, http1, socks, tls
+from sentinel.observation import Observation, host_name
+from sentinel.packets import certificates, dns, dns_skim, http1, socks, tls
 from sentinel.packets.resolved import Resolved
-from sentinel.packets.seen import Seen
+from sentinel.packets.seen import Concerns, Seen, Unconcerning
 from sentinel.packets.tcp import WINDOW, distance
 from sentinel.packets.wire import Undecodable
 
@@ -21,6 +21,8 @@ ECH_NAMES = frozenset({"cloudflare-ech.com"})
 MOST_ECH_NAMES = 4096
 MOST_HELLOS = 65_536
 """Hellos that are remembered, so that one that is sent again is not told again."""
+MOST_NAMES = 65_536
+"""Names of DNS messages of which it is remembered whether they are to be told."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,8 +64,14 @@ class Packet:
 class Teller:
     """Makes observations, and remembers what tells one contact from another and a true name from an outer one."""
 
-    def __init__(self, counters: Counter[str], resolved: Resolved) -> None:
-        """Start with nothing seen; DNS answers go to *resolved*, what cannot be told is counted in *counters*."""
+    def __init__(self, counters: Counter[str], resolved: Resolved, concerns: Concerns | None = None) -> None:
+        """Start with nothing seen; DNS answers go to *resolved*, what cannot be told is counted in *counters*.
+
+        With *concerns*, lookups of other names are not told at all, and connections to them in `unconcerning` alone.
+        """
+        self.unconcerning: list[Unconcerning] = []
+        self._concerns = concerns
+        self._asked: dict[bytes, str | None] = {}  # names of DNS messages; None: to be told
         self._counters = counters
         self._resolved = resolved
         self._ech_names: OrderedDict[str, None] = OrderedDict()
@@ -71,6 +79,8 @@ class Teller:
 
     def dns(self, at: Moment, ends: Ends, data: bytes, seen: list[Seen]) -> None:
         """Tell the questions of a DNS message, and with an answer what it answers."""
+        if self._concerns is not None and self._passed_over(at, ends, data, self._concerns):
+            return
         try:
             message = dns.read(data)
         except Undecodable:
@@ -109,6 +119,11 @@ class Teller:
         hidden = hello.ech and hello.name is not None and self._is_outer(hello.name.lower())
         if hello.ech:
             self._counters["ech" if hidden else "ech_grease"] += 1
+        if self._concerns is not None and hello.name is not None:
+            name = host_name(hello.name)
+            if name is not None and not self._concerns(name):
+                self.unconcerning.append(Unconcerning(at.time, name, ends.client_port, over == "t"))
+                return True
         kind = "quic_client_hello" if over == "q" else "tls_client_hello"
         ja4 = tls.ja4(hello, over)
         seen.append(_seen(at, ends, kind=kind, name=hello.name, alpn=hello.alpn, ech=hidden, ja4=ja4))
@@ -166,6 +181,26 @@ class Teller:
             self._counters["certificates_shared"] += 1
             return
         seen.append(_seen(at, ends, kind="tls_certificate", name=names[0], names=names[1:]))
+
+    def _passed_over(self, at: Moment, ends: Ends, data: bytes, concerns: Concerns) -> bool:
+        """Return whether a DNS message is a plain one about a name that is not to be told; its addresses are remembered."""
+        message = dns_skim.skim(data)
+        if message is None:
+            return False
+        try:
+            name = self._asked[message.name]
+        except KeyError:
+            text = dns.read_name(data, 12)[0]
+            known = host_name(text)
+            name = None if known is not None and concerns(known) else text.lower()
+            if len(self._asked) >= MOST_NAMES:
+                self._asked.clear()
+            self._asked[message.name] = name
+        if name is None:
+            return False
+        if message.resolved:
+            self._resolved.learn(ends.server, name, message.resolved, at.time)
+        return True
 
     def _is_outer(self, name: str) -> bool:
         return name in ECH_NAMES or name in self._ech_names

@@ -12,6 +12,7 @@ import hyperscan
 
 from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
+from sentinel.signatures.concern import Concern
 from sentinel.signatures.pattern import literal_start, path_database
 from sentinel.signatures.service import Indicator, Service, Url
 from sentinel.signatures.spelling import asked, fits, fixed_part, needles, rare_piece
@@ -91,6 +92,12 @@ class Matcher:
             if held is None or _rank(match) > _rank(held):
                 best[match.service.id] = match
         return list(best.values())
+
+    def concern(self) -> Concern:
+        """Return what tells, of a name alone, whether a lookup or a connection may match."""
+        anywhere = self._known.get("", _Known())
+        patterns = tuple(indicator.host_pattern or "*" for _service, indicator in anywhere.patterns)
+        return Concern(frozenset(self._known) - {""}, patterns)
 
     def every(self, seen: Observation) -> Iterator[Match]:
         """Yield what each indicator that matches makes of an observation, also several of a service."""

@@ -131,12 +131,12 @@ class CaptureReader:
     @property
     def first(self) -> datetime | None:
         """The earliest packet's time in UTC."""
-        return _utc(self._intake.earliest)
+        return utc(self._intake.earliest)
 
     @property
     def last(self) -> datetime | None:
         """The latest packet's time in UTC."""
-        return _utc(self._intake.latest)
+        return utc(self._intake.latest)
 
     @property
     def complete(self) -> bool:
@@ -154,16 +154,27 @@ class CaptureReader:
         Raises:
             OSError: The file cannot be opened.
         """
-        parser = CaptureParser()
         if self._book is not None:
             self._book.path = self.path
+        for records in self.records():
+            yield self._intake.take(records)
+        if self._finishes:
+            yield self.decoder.finish()
+
+    def records(self) -> Iterator[Records]:
+        """Yield the packets themselves, in their order; each lot is to be taken before the next is asked for.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        parser = CaptureParser()
         with self._opened() as opened:
             file = _Counted(opened, digest=self._digest)
             try:
                 for records in _records(file, parser):
                     self.bytes = parser.offset
                     self.stored_read = file.count
-                    yield self._intake.take(records)
+                    yield records
                 self._lost(parser.offset, None, parser.finish())
             except (Damaged, Undecodable) as error:
                 # What came before the damage was read, and given out like the rest.
@@ -175,8 +186,6 @@ class CaptureReader:
             self._lost(parser.offset, 0, f"the capturing machine dropped {parser.dropped} packets")
         if parser.untimed:
             self._lost(parser.offset, 0, f"{parser.untimed} packets carry no time and were given that of the packet before")
-        if self._finishes:
-            yield self.decoder.finish()
 
     def _opened(self) -> AbstractContextManager[_File]:
         if self.path != STANDARD_INPUT:
@@ -235,10 +244,11 @@ def in_order(paths: Sequence[str | Path]) -> list[str]:
 
     One without packets, or that cannot be opened, comes first; standard input comes last, for it can be read only once.
     """
-    return sorted((str(path) for path in paths), key=lambda path: (path == STANDARD_INPUT, _first_time(path), path))
+    return sorted((str(path) for path in paths), key=lambda path: (path == STANDARD_INPUT, first_time(path), path))
 
 
-def _first_time(path: str) -> int:
+def first_time(path: str) -> int:
+    """Return when a capture's first packet was captured, in ns since 1970; 0 for standard input and where there is none."""
     if path == STANDARD_INPUT:
         return 0
     parser = CaptureParser()
@@ -253,5 +263,6 @@ def _first_time(path: str) -> int:
     return 0
 
 
-def _utc(nanoseconds: int | None) -> datetime | None:
+def utc(nanoseconds: int | None) -> datetime | None:
+    """Return a time in ns since 1970 as a datetime in UTC."""
     return None if nanoseconds is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
