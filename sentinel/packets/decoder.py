@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Container
 
 from sentinel.packets import ip, link, quic, tunnel
 from sentinel.packets.connections import BEGINNINGS, SHORT, STARTS, Connections
@@ -64,7 +64,9 @@ LOST = (
 class Decoder:
     """Takes packets in the order of their capture and gives out what they show.
 
-    `resolved` remembers which names a client was answered an address for.
+    `resolved` remembers which names a client was answered an address for. `inner` is the TCP or UDP datagram of a packet that
+    was taken apart, the innermost one of tunnels, put together from fragments; it stays until somebody takes it away. `metered`
+    holds the ends of TCP connections of which all packets with payload are taken apart.
 
     `counters`: packets, truncated (by the snap length), undecodable, other_protocol, tunnels_too_deep, fragments_*, dns_*,
     tls_undecodable, hellos_cut and requests_cut (the end never came), hellos_repeated (sent again, told once), contradicted
@@ -89,6 +91,8 @@ class Decoder:
         """
         self._counters: Counter[str] = Counter()
         self._packets = 0
+        self.inner: ip.Datagram | None = None
+        self.metered: Container[bytes] = frozenset()
         self._dns_ports = frozenset(dns_ports) - NEIGHBOURS
         self._vxlan_ports = frozenset(vxlan_ports)
         self._tcp_ports = frozenset(port.to_bytes(2, "big") for port in self._dns_ports)
@@ -138,8 +142,9 @@ class Decoder:
             if protocol == 6 and not flags & 6 and ends not in self._flows:  # neither SYN nor RST
                 start = begin + (offset >> 4) * 4
                 if start >= end and length:
-                    return _NOTHING  # a mere acknowledgement
-                if (
+                    if not flags & 1 or ends not in self.metered:
+                        return _NOTHING  # a mere acknowledgement, or the end of something
+                elif (
                     start < len(data)
                     and (
                         data[start] not in STARTS
@@ -150,6 +155,7 @@ class Decoder:
                     and (ends in self._dull or ends in self._settled)
                     and ends not in self._recent
                     and ends not in self._strays
+                    and ends not in self.metered
                 ):
                     return _NOTHING
             elif (
@@ -207,11 +213,13 @@ class Decoder:
             if whole is None:
                 return
             if whole.protocol == ip.TCP:
+                self.inner = whole
                 self._connections.segment(packet, whole, seen)
                 return
             inside = tunnel.inside(whole, self._vxlan_ports)
             if inside is None:
                 if whole.protocol == ip.UDP:
+                    self.inner = whole
                     self._udp(packet, whole, seen)
                 else:
                     self._counters["other_protocol"] += 1

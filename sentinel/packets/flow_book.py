@@ -94,13 +94,17 @@ class _Connection:
 class FlowBook:
     """The connections that are under way, over all captures of one investigation."""
 
-    def __init__(self, resolved: Resolved, wanted: Wanted) -> None:
+    def __init__(self, resolved: Resolved, wanted: Wanted, *, most: int = MOST_CONNECTIONS, every_packet: bool = True) -> None:
         """Start with none.
 
         Args:
             resolved: Which names each client was answered an address for.
             wanted: Whether connections to what an observation names are of interest.
+            most: How many connections may be under way; beyond that, those that were quiet longest are told as they are.
+            every_packet: Whether all packets come, so that their number may be told.
         """
+        self._most = most
+        self._every_packet = every_packet
         self._resolved = resolved
         self._wanted = wanted
         self._under_way: OrderedDict[bytes, _Connection] = OrderedDict()
@@ -122,6 +126,15 @@ class FlowBook:
     def knows(self, ends: bytes) -> bool:
         """Return whether a TCP connection between *ends*, in either direction, is under way."""
         return _key(ends, True) in self._under_way
+
+    def __contains__(self, ends: object) -> bool:
+        """Return what `knows` does."""
+        return isinstance(ends, bytes) and self.knows(ends)
+
+    def may_tell(self, ends: bytes, time: int) -> bool:
+        """Return whether the first of *ends* had resolved a name to the second one's address at *time* (ns)."""
+        half = (len(ends) - 4) // 2
+        return bool(self._resolved.names_for(ends[:half], ends[half : 2 * half], time))
 
     def opened(self, ends: bytes) -> None:
         """Take note of a SYN from the first of *ends*: what was said between them before belongs to another connection."""
@@ -203,7 +216,7 @@ class FlowBook:
                 self._close(known)
         while self._under_way:
             oldest = next(iter(self._under_way.values()))
-            if now - oldest.last <= IDLE and len(self._under_way) <= MOST_CONNECTIONS:
+            if now - oldest.last <= IDLE and len(self._under_way) <= self._most:
                 break
             self._close(oldest)
         done, self._done = self._done, []
@@ -243,7 +256,7 @@ class FlowBook:
             if len(names) != 1:
                 continue
             (name,) = names
-            told = _observation(known, ends, name, inferred=True)
+            told = self._observation(known, ends, name, inferred=True)
             if self._served.get(client + server, name) == name and self._wanted(told):
                 return told
         return None
@@ -257,30 +270,29 @@ class FlowBook:
             told = self._told_by_address(known)
         elif known.sides[0].packets or known.sides[1].packets:
             ends = known.ends if known.client_first else reversed_key(known.ends)
-            told = _observation(known, ends, known.seen.observation.name, inferred=False)
+            told = self._observation(known, ends, known.seen.observation.name, inferred=False)
         if told is not None:
             self._done.append(Seen(told, known.frame, known.packet, known.path))
 
-
-def _observation(known: _Connection, ends: bytes, name: str | None, *, inferred: bool) -> Observation:
-    half = (len(ends) - 4) // 2
-    up, down = known.sides if ends == known.ends else known.sides[::-1]
-    return Observation(
-        time=_EPOCH + timedelta(microseconds=known.first // 1000),
-        kind="flow",
-        client=str(ipaddress.ip_address(ends[:half])),
-        client_port=int.from_bytes(ends[-4:-2], "big"),
-        server=str(ipaddress.ip_address(ends[half : 2 * half])),
-        server_port=int.from_bytes(ends[-2:], "big"),
-        name=name,
-        name_inferred=inferred,
-        bytes_up=max(0, up.size - known.told) if up.packets else None,  # a mirror may show one direction only
-        bytes_down=down.size if down.packets else None,
-        packets_up=up.packets or None,
-        packets_down=down.packets or None,
-        duration=(known.last - known.first) / 1_000_000_000,
-        bursts=tuple(((first - known.first) / 1_000_000_000, size) for first, _last, size in up.bursts),
-    )
+    def _observation(self, known: _Connection, ends: bytes, name: str | None, *, inferred: bool) -> Observation:
+        half = (len(ends) - 4) // 2
+        up, down = known.sides if ends == known.ends else known.sides[::-1]
+        return Observation(
+            time=_EPOCH + timedelta(microseconds=known.first // 1000),
+            kind="flow",
+            client=str(ipaddress.ip_address(ends[:half])),
+            client_port=int.from_bytes(ends[-4:-2], "big"),
+            server=str(ipaddress.ip_address(ends[half : 2 * half])),
+            server_port=int.from_bytes(ends[-2:], "big"),
+            name=name,
+            name_inferred=inferred,
+            bytes_up=max(0, up.size - known.told) if up.packets else None,  # a mirror may show one direction only
+            bytes_down=down.size if down.packets or down.size else None,
+            packets_up=(up.packets or None) if self._every_packet else None,
+            packets_down=(down.packets or None) if self._every_packet else None,
+            duration=(known.last - known.first) / 1_000_000_000,
+            bursts=tuple(((first - known.first) / 1_000_000_000, size) for first, _last, size in up.bursts),
+        )
 
 
 def _forward(ends: bytes, client_port: int | None) -> bool:

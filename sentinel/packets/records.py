@@ -251,7 +251,7 @@ class CaptureParser:
         for other in others:
             if other > at:
                 some, damaged = self._enhanced(blocks[at:other], lengths[at:other])
-                parts.append(some)
+                parts += [some] if len(some) else []
                 if damaged is not None:
                     damaged += at
                     break

@@ -71,6 +71,11 @@ class Table:
             slots[missing] = self._probe(flows[missing])[0]
         return slots
 
+    def place(self, flow: Hashes) -> int | None:
+        """Return the number of one flow; None when it was not met."""
+        slots, missing = self._probe(flow)
+        return None if len(missing) else int(slots[0])
+
     def _probe(self, flows: Hashes) -> tuple[Integers, Integers]:
         """Return the place of each flow, and which of them have none yet."""
         mask = len(self._keys) - 1
@@ -193,6 +198,22 @@ class Sieve:
     def counts(self, index: int) -> bool:
         """Return whether `spans` counts a packet among those chosen from last: its layout is read here, and it is no tunnel."""
         return bool(self._headers.known[index] and not self._headers.marked[index])
+
+    def meets(self, ends: bytes) -> bool:
+        """Return whether plain packets of the TCP flow between *ends* were among those chosen from."""
+        return self._flows.place(sieve_headers.flow_of(ends, self._seed)) is not None
+
+    def top(self, ends: bytes) -> int | None:
+        """Return up to which sequence number that flow was counted; None when it was not."""
+        slot = self._flows.place(sieve_headers.flow_of(ends, self._seed))
+        top = -1 if slot is None else int(self._flows.tops[slot])
+        return None if top < 0 else top
+
+    def reached(self, ends: bytes, top: int) -> None:
+        """Take note that it was counted up to a sequence number by somebody else."""
+        slot = self._flows.place(sieve_headers.flow_of(ends, self._seed))
+        if slot is not None:
+            self._flows.tops[slot] = top
 
     def opens(self, index: int) -> bool:
         """Return whether a packet among those chosen from last opens a connection."""

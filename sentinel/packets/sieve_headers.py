@@ -130,6 +130,12 @@ def flows(records: Records, headers: Headers, which: Integers, seed: int, *, bac
     return found
 
 
+def flow_of(ends: bytes, seed: int) -> Hashes:
+    """Return the hash of one TCP flow, as `flows` gives it. *ends*: addresses and ports, as they stand in a packet."""
+    shape = _V4_ENDS if len(ends) == _V4_ENDS.itemsize else _V6_ENDS
+    return _hash(np.frombuffer(ends, shape), np.ones(1, np.bool_), np.uint64(seed), False)
+
+
 def _networks(records: Records) -> tuple[Integers, npt.NDArray[np.uint8]]:
     """Return where each packet's IP header should lie, and the IP version (0 where it is not known)."""
     kind = int(records.links[0])

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sentinel.packets.decoder import Decoder
+from sentinel.packets.flow_book import FlowBook
+from sentinel.packets.meter import Meter
 from sentinel.packets.seen import Seen
 from sentinel.sources.ring import Ring
 
 HARVEST_SECS = 0.2
 MOST_SEEN = 2000
+MOST_CONNECTIONS = 8192
 MOST_BYTES = 4 * 1024 * 1024
 """Of the packets kept as evidence in one harvest: several harvests may wait for the engine."""
 
@@ -84,6 +87,10 @@ class Tap:
             opening.interface, size=opening.ring, dns_ports=opening.dns_ports, outgoing=opening.outgoing, fanout=group
         )
         self._decoder = Decoder(opening.dns_ports)
+        # Whether a name is of interest is told where the rules are; here all connections that name somebody are counted.
+        self._book = FlowBook(self._decoder.resolved, lambda _seen: True, most=MOST_CONNECTIONS, every_packet=False)
+        self._decoder.metered = self._book
+        self._meter = Meter(self._book, self._decoder.whole_ports, live=True)
         self._frame, self._step = nth + 1 - of, of
         self._told: Counter[str] = Counter()
         self._lost = 0
@@ -96,6 +103,7 @@ class Tap:
             before = len(harvest.seen)
             self._block(harvest, left)
             kept += sum(len(one.packet) for one in harvest.seen[before:])
+        harvest.seen += self._book.ended(time.time_ns())
         return self._counted(harvest)
 
     def rest(self) -> Harvest:
@@ -105,14 +113,15 @@ class Tap:
             self._block(harvest, 0)
             if harvest.packets in (before, 0):
                 break
-        harvest.seen += self._decoder.finish()
+        harvest.seen += [*self._decoder.finish(), *self._book.finish()]
         self._counted(harvest)
         self.ring.close()
         return harvest
 
     def _block(self, harvest: Harvest, secs: float) -> None:
         """Decode the packets of the next block that is full or was long enough in coming."""
-        decode, frame, step = self._decoder.packet, self._frame, self._step
+        decoder, frame, step = self._decoder, self._frame, self._step
+        decode = decoder.packet
         first = last = size = 0
         packets = -frame
         for last, link, data, length in self.ring.packets(secs):
@@ -122,6 +131,9 @@ class Tap:
             found = decode(last, link, data, length, frame)
             if found:
                 harvest.seen += found
+            if decoder.inner is not None:
+                self._meter.take(decoder.inner, last, frame, data, found)
+                decoder.inner = None
         packets += frame
         self._frame = frame
         if packets:

@@ -105,6 +105,16 @@ def test_sections_and_interfaces_of_pcapng_have_their_own_order_links_and_clocks
     assert reader.last.isoformat() == "2023-11-14T22:13:20.000007+00:00"
 
 
+def test_a_section_whose_first_packet_is_damaged_is_told(tmp_path):
+    """Found by atheris: a block that claims more bytes than it has, before any other packet, ended the whole replay."""
+    broken = bytearray(enhanced(PACKETS[0], T0))
+    struct.pack_into("<I", broken, 20, 1 << 20)
+    (tmp_path / "a.pcapng").write_bytes(section() + bytes(broken) + enhanced(PACKETS[1], T0))
+    found, reader = read(tmp_path / "a.pcapng")
+    assert (found, reader.packets) == ([], 0)
+    assert "too short" in (reader.loss or "")
+
+
 def test_a_simple_packet_has_no_time_and_that_is_told(tmp_path):
     """It is read nevertheless, and nobody should take its time for certain."""
     data = section() + enhanced(PACKETS[0], T0) + block(3, struct.pack("<I", len(PACKETS[1])) + PACKETS[1])

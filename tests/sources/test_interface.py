@@ -112,7 +112,11 @@ def test_it_sees_what_is_said_on_the_wire(cable):
         frames = [query("pimeyes.com"), *split_hello(b"app.clearview.ai")]
         cable.send(frames)
         watch.waits_for("pimeyes.com", "app.clearview.ai")
-    first, second = watch.seen
+    first, second, counted = watch.seen
+    assert (counted.observation.kind, counted.observation.bytes_up) == (
+        "flow",
+        len(records(hello(b"app.clearview.ai", pad=1500))),
+    )
     assert first.packet == frames[0]
     assert (second.observation.client, second.observation.server_port) == (CLIENT, 443)
     assert before - 1 <= first.observation.time.timestamp() <= time.time()
@@ -220,7 +224,8 @@ def test_packets_that_were_put_together_are_read_whole(cable):
         with client:
             client.sendall(head + bytes(60000))
             watch.waits_for("facecheck.id")
-    (one,) = watch.seen
+    one, counted = watch.seen
+    assert (counted.observation.kind, counted.observation.name) == ("flow", "facecheck.id")
     assert len(one.packet) > 20000
     assert one.packet[one.packet.index(b"POST") :].startswith(head)
 
