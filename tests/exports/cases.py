@@ -6,17 +6,13 @@ with letters before, and with another domain behind.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from urllib.parse import urlsplit
 
-import pytest
-
-from sentinel.observation import Observation, host_of
+from sentinel.observation import Observation, host_of, ip_address
 from sentinel.signatures import exports
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.exports.entry import Entry
@@ -36,9 +32,15 @@ def rules() -> Read:
 
 
 @cache
+def catalog() -> Catalog:
+    """Return the built-in catalog."""
+    return rules().catalog
+
+
+@cache
 def exported(name: str) -> Export:
     """Return the built-in catalog as the target *name* has it."""
-    return export(exports.target(name), rules().catalog, MADE)
+    return export(exports.target(name), catalog(), MADE)
 
 
 def text(name: str, file: str | None = None) -> str:
@@ -53,7 +55,7 @@ def said(name: str) -> Matcher:
     left = {entry.key for one in exported(name).about.left for entry in one.entries}
     services = [
         replace(service, indicators=tuple(one for one in service.indicators if Entry(service, one).key not in left))
-        for service in rules().catalog.services.values()
+        for service in catalog().services.values()
         if service.category in DETECTED
     ]
     return Matcher(Catalog.of(services))
@@ -67,12 +69,13 @@ def names() -> tuple[str, ...]:
         for case in (*file.tests.match, *file.tests.no_match):
             url = (case.url or "").rpartition(" ")[2]
             found.add(case.dns or case.sni or host_of(case.connect or "") or urlsplit(url).hostname or "")
-    for service in rules().catalog.services.values():
+    for service in catalog().services.values():
         for one in service.indicators:
             name = one.domain or one.host or (one.host_pattern or "").replace("*", "x")
             if service.category in DETECTED and name:
                 found |= {name, f"a.{name}", f"b.c.{name}", f"not{name}", f"{name}.example.org"}
-    return tuple(sorted(name for name in {one.lower().removesuffix(".") for one in found} if is_host_name(name)))
+    found = {one.lower().removesuffix(".") for one in found}
+    return tuple(sorted(name for name in found if is_host_name(name) and not ip_address(name)))
 
 
 @cache
@@ -107,11 +110,3 @@ def services(matcher: Matcher, seen: Observation) -> set[str]:
 def known(name: str, wanted: Sequence[str]) -> set[str]:
     """Return those of the host names *wanted* that Sentinel finds by what the export *name* holds."""
     return {one for one in wanted if services(said(name), looked_up(one))}
-
-
-def node(script: str, given: str) -> str:
-    """Return what a JavaScript program prints that reads *given*."""
-    program = shutil.which("node") or shutil.which("nodejs")
-    if program is None:
-        pytest.skip("node is not installed; tests/run gets it from Debian")
-    return subprocess.run([program, "-e", script], input=given, capture_output=True, text=True, check=True, timeout=120).stdout

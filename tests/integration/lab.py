@@ -340,8 +340,8 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def squid(names: Sequence[str], *, blocked: Sequence[str] = ()) -> Iterator[Proxy]:
-    """Run Squid, which finds *names* at 127.0.0.1 and refuses the domains *blocked*.
+def squid(names: Sequence[str], *, blocked: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Proxy]:
+    """Run Squid, which finds *names* at 127.0.0.1 and refuses the domains *blocked*; *options* are further lines before that.
 
     As root, Squid insists on becoming another user: its folder is its own, outside pytest's, which only root may enter.
     """
@@ -361,6 +361,7 @@ def squid(names: Sequence[str], *, blocked: Sequence[str] = ()) -> Iterator[Prox
         "cache_mem 1 MB",
         "pinger_enable off",
         "shutdown_lifetime 0 seconds",
+        *options,
         *([f"acl blocked dstdomain {' '.join('.' + name for name in blocked)}", "http_access deny blocked"] if blocked else []),
         "http_access allow all",
     ]

@@ -54,7 +54,7 @@ class Client:
         ports = struct.pack(">HH", *((port, self.port) if back else (self.port, port)))
         here, there = sequences[back] & 0xFFFFFFFF, sequences[not back] & 0xFFFFFFFF
         sequences[back] += len(payload) + bool(flags & (SYN | FIN))
-        return self.frame(back, 6, ports + struct.pack(">IIBBHHH", here, there, 0x50, flags, 500, 0, 0) + payload)
+        return self.frame(back, 6, ports + struct.pack(">IIBBHHH", here, there, 0x50, flags, 65535, 0, 0) + payload)
 
     def datagram(self, back: bool, port: int, payload: bytes) -> bytes:
         """Return a UDP datagram."""

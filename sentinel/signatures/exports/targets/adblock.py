@@ -5,7 +5,7 @@ Reference: https://adguard.com/kb/general/ad-filtering/create-own-filters/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sentinel.signatures.exports.entry import Entry, merged
 from sentinel.signatures.exports.request import host_regex
@@ -15,25 +15,18 @@ from sentinel.signatures.exports.target import About, Target
 def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
     """Return the list."""
     names = merged(entries)
+    # A name with two bars takes all below it along, and a star crosses dots: only an expression means one label.
+    narrow = [rf"/^https?:\/\/{host_regex(name)}[:\/]/" for name in (*names.hosts, *names.patterns)]
+    narrow += [
+        f"|{scheme}://{one.url.host}{one.url.path}^" for one in entries if one.kind == "url" for scheme in ("https", "http")
+    ]
     lines = [
         *(f"||{name}^" for name in names.domains),
-        # A name with two bars takes all below it along, and a star crosses dots: only an expression means one label.
-        *(rf"/^https?:\/\/{_regex(host_regex(name))}[:\/]/" for name in (*names.hosts, *names.patterns)),
-        *(line for entry in entries if entry.kind == "url" for line in _request(entry)),
+        # Without the second rule, what other pages take from it is blocked, and the page itself is shown.
+        *(line for rule in dict.fromkeys(narrow) for line in (rule, f"{rule}$document")),
     ]
     title = "[Adblock Plus 2.0]\n! Title: Sentinel: face-search services\n! Expires: 1 day\n"
-    return {"sentinel.txt": title + about.comment("!") + "".join(f"{line}\n" for line in dict.fromkeys(lines))}
-
-
-def _request(entry: Entry) -> Iterator[str]:
-    for scheme in ("https", "http"):
-        rule = f"|{scheme}://{entry.url.host}{entry.url.path}^"
-        yield rule
-        yield f"{rule}$document"  # without it, the page itself is shown, and only what other pages take from it is not
-
-
-def _regex(regex: str) -> str:
-    return regex.replace("/", r"\/")
+    return {"sentinel.txt": title + about.comment("!") + "".join(f"{line}\n" for line in lines)}
 
 
 def _refuses(entry: Entry) -> str | None:

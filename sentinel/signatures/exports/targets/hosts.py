@@ -34,7 +34,7 @@ TARGET = Target(
     write=write,
     leaves={
         "host_pattern": "a hosts file has no patterns",
-        "url": "a hosts file knows no path, and the host serves much else",
+        "url": "a hosts file knows no path, and the host alone proves nothing",
         "mail_from": "a hosts file is not asked for mail senders",
         "app": "a hosts file knows no app",
     },

@@ -40,7 +40,7 @@ TARGET = Target(
     write=write,
     leaves={
         "host_pattern": "a zone has no * within a label",
-        "url": "a resolver sees no path, and the host serves much else",
+        "url": "a resolver sees no path, and the host alone proves nothing",
         "mail_from": "a resolver sees no mail",
         "app": "a resolver sees no app",
     },

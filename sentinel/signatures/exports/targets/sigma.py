@@ -13,7 +13,7 @@ import yaml
 
 from sentinel.signatures.exports.entry import Entry
 from sentinel.signatures.exports.ids import random_looking_uuid
-from sentinel.signatures.exports.request import host_regex, path_regex, query_regexes
+from sentinel.signatures.exports.request import path_regex
 from sentinel.signatures.exports.target import About, Target
 from sentinel.signatures.service import Url
 
@@ -41,8 +41,12 @@ def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
 def _rule(entries: Sequence[Entry], category: str) -> dict[str, Any] | None:
     service = entries[0].service
     field, says = SOURCES[category]
-    selections = dict(_selections(entries, field, requests=category == "proxy"))
-    if not selections:
+    detection: dict[str, Any] = {}
+    terms = list(_names(entries, field, detection))
+    if category == "proxy":
+        urls = (entry.url for entry in entries if entry.kind == "url")
+        terms += [_request(url, number, detection) for number, url in enumerate(urls, 1)]
+    if not terms:
         return None
     return {
         "title": f"Face Search By {service.name} ({category})",
@@ -52,44 +56,62 @@ def _rule(entries: Sequence[Entry], category: str) -> dict[str, Any] | None:
         "references": list(service.references),
         "author": "Sentinel",
         "logsource": {"category": category},
-        "detection": {**selections, "condition": "1 of selection_*"},
+        "detection": {**detection, "condition": " or ".join(terms)},
         "falsepositives": ["Links that a browser resolves without being followed", "A sanctioned use of the service"],
         "level": LEVELS.get(service.severity, service.severity),
     }
 
 
-def _selections(
-    entries: Sequence[Entry], field: str, *, requests: bool
-) -> Iterator[tuple[str, dict[str, Any] | list[dict[str, Any]]]]:
+def _names(entries: Sequence[Entry], field: str, detection: dict[str, Any]) -> Iterator[str]:
+    """Yield the terms of the condition that are about names; what they name goes into *detection*."""
     domains = [entry.name for entry in entries if entry.kind == "domain"]
     exact = sorted({entry.name for entry in entries if entry.kind in ("domain", "host")})
     patterns = [entry.name for entry in entries if entry.kind == "host_pattern"]
     if exact:
-        yield "selection_name", {field: exact}
+        detection["name"] = {field: exact}
+        yield "name"
     if domains:
-        yield "selection_below", {f"{field}|endswith": [f".{name}" for name in domains]}
+        detection["below"] = {f"{field}|endswith": [f".{name}" for name in domains]}
+        yield "below"
     if patterns:
-        yield "selection_pattern", {f"{field}|re": [f"^{host_regex(name)}$" for name in patterns]}
-    if requests:
-        urls = [entry.url for entry in entries if entry.kind == "url"]
-        for number, url in enumerate(urls, 1):
-            yield f"selection_request_{number}", _request(url)
+        detection["pattern"], detection["deeper"] = {field: patterns}, {field: list(map(_deeper, patterns))}
+        yield "(pattern and not deeper)"
 
 
-def _request(url: Url) -> dict[str, Any] | list[dict[str, Any]]:
-    found: dict[str, Any] = {}
-    if url.host:
-        found["cs-host"] = url.host
-    elif url.host_pattern != "*":
-        found["cs-host|re"] = f"^{host_regex(url.host_pattern or '')}$"
+def _deeper(pattern: str) -> str:
+    """Return what a pattern takes along in Sigma, whose star crosses dots, and does not mean."""
+    return pattern.replace("*", "*.*")
+
+
+def _request(url: Url, number: int, detection: dict[str, Any]) -> str:
+    """Return the term for a request; its parts go into *detection*. Wildcards do what expressions do in few backends only."""
+    name = f"request_{number}"
+    parts: dict[str, Any] = {"cs-host": url.host or url.host_pattern}
+    term = [name]
+    if url.host_pattern == "*":
+        del parts["cs-host"]
+    elif url.host_pattern:
+        detection[f"deeper_{number}"] = {"cs-host": _deeper(url.host_pattern)}
+        term.append(f"not deeper_{number}")
     if url.methods:
-        found["cs-method"] = sorted(url.methods)
-    if url.query:
-        found["c-uri-query|re|all"] = [f"(^|&){regex.removeprefix('[?&]')}" for regex in query_regexes(url)]
+        parts["cs-method"] = sorted(url.methods)
+    for nth, one in enumerate(url.query, 1):
+        given = f"query_{number}_{nth}"
+        if one.endswith("="):
+            detection[given] = {"c-uri-query": [f"{one}*", f"*&{one}*"]}
+            detection[f"{given}_empty"] = {"c-uri-query": [one, f"{one}&*", f"*&{one}", f"*&{one}&*"]}
+            term += [given, f"not {given}_empty"]
+        else:
+            detection[given] = {"c-uri-query": [one, f"{one}&*", f"*&{one}", f"*&{one}&*"]}
+            term.append(given)
     if url.path is None:
-        return {**found, "c-uri-stem|re": path_regex(url, end="$")}
-    itself = {**found, "c-uri-stem": _literal(url.path)}
-    return [itself, {**found, "c-uri-stem|startswith": _literal(f"{url.path}/")}] if url.shared else itself
+        detection[name] = {**parts, "c-uri-stem|re": path_regex(url, end="$")}
+    elif url.shared:
+        below = {**parts, "c-uri-stem|startswith": _literal(f"{url.path}/")}
+        detection[name] = [{**parts, "c-uri-stem": _literal(url.path)}, below]
+    else:
+        detection[name] = {**parts, "c-uri-stem": _literal(url.path)}
+    return f"({' and '.join(term)})"
 
 
 def _literal(text: str) -> str:

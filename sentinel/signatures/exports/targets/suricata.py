@@ -13,24 +13,27 @@ from sentinel.signatures.exports.ids import sids
 from sentinel.signatures.exports.request import escaped, host_regex, path_regex, query_regexes
 from sentinel.signatures.exports.target import About, Target
 
-BUFFERS = {"dns": "dns.query", "tls": "tls.sni", "quic": "quic.sni", "http": "http.host"}
+BUFFERS = {"dns": "dns.query", "tls": "tls.sni", "quic": "quic.sni", "http": "http.host", "http as written": "http.host.raw"}
+"""The rules of a name, and the buffer that each looks into. Suricata's http.host is in lower case, but for a Host header with a
+port (seen with 7.0.10); nor does it lose its final dot. The last rule is for just those."""
+
 PRIORITY = {"critical": 1, "high": 1, "medium": 2, "low": 3, "info": 4}
 
 
 def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
     """Return one file of rules."""
-    wanted = [(entry, protocol) for entry in entries for protocol in (["http"] if entry.kind == "url" else BUFFERS)]
-    numbers = sids(f"{entry.key} {protocol}" for entry, protocol in wanted)
-    rules = (_rule(entry, protocol, numbers[f"{entry.key} {protocol}"]) for entry, protocol in wanted)
+    wanted = [(entry, way) for entry in entries for way in (["http"] if entry.kind == "url" else BUFFERS)]
+    numbers = sids(f"{entry.key} {way}" for entry, way in wanted)
+    rules = (_rule(entry, way, numbers[f"{entry.key} {way}"]) for entry, way in wanted)
     return {"sentinel.rules": about.comment("#") + "".join(f"{rule}\n" for rule in rules)}
 
 
-def _rule(entry: Entry, protocol: str, sid: int) -> str:
-    service = entry.service
+def _rule(entry: Entry, way: str, sid: int) -> str:
+    service, protocol = entry.service, way.partition(" ")[0]
     options = [
-        f'msg:"Face search: {_text(service.name)} ({protocol} {_text(_what(entry))})"',
+        f'msg:"Face search: {_text(service.name)} ({way} {_text(_what(entry))})"',
         *(["flow:established,to_server"] if protocol in ("tls", "http") else []),
-        *(_request(entry) if entry.kind == "url" else [BUFFERS[protocol], *_name(entry, protocol)]),
+        *(_request(entry) if entry.kind == "url" else [BUFFERS[way], *_name(entry, way)]),
         *(f"reference:url,{_text(one.partition('://')[2] or one)}" for one in service.references[:1]),
         "classtype:policy-violation",
         f"priority:{PRIORITY[service.severity]}",
@@ -45,9 +48,13 @@ def _what(entry: Entry) -> str:
     return f"{entry.name}{entry.url.path or entry.url.path_regex}" if entry.kind == "url" else entry.name
 
 
-def _name(entry: Entry, protocol: str) -> list[str]:
-    # Suricata lower-cases http.host itself, and refuses a rule that says nocase there.
-    nocase, caseless = ([], "") if protocol == "http" else (["nocase"], "i")
+def _name(entry: Entry, way: str) -> list[str]:
+    # Suricata refuses a rule that says nocase of http.host.
+    nocase, caseless = ([], "") if way == "http" else (["nocase"], "i")
+    if way == "http as written":
+        below = r"(.+\.)?" if entry.kind == "domain" else ""
+        odd = r"[A-Z].*:|\.(:|$)"
+        return [*_rarest(entry.name, nocase), rf'pcre:"/^{below}{host_regex(entry.name)}\.?(:[0-9]+)?$/i"', f'pcre:"/{odd}/"']
     if entry.kind == "domain":
         return ["dotprefix", f'content:".{entry.name}"', *nocase, "endswith"]
     if entry.kind == "host":

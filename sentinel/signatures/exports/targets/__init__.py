@@ -1,0 +1,1 @@
+"""One file for each tool that the catalog can be exported to; see `sentinel.signatures.exports`."""
