@@ -25,7 +25,7 @@ EVERY = 0.5
 """Seconds between two looks at the files. What changed is read when two looks in a row show the same: an editor or a copy may
 be half done."""
 
-RULES = {"rules", "builtin_rules", "rules_pack", "policy", "policy_file"}
+RULES = {"rules", "builtin_rules", "rules_pack", "feeds", "policy", "policy_file"}
 """The settings that are taken up without stopping anything."""
 
 

@@ -50,7 +50,7 @@ class ServiceFacts:
             name=service.name,
             category=service.category,
             severity=Severity.of(service.severity),
-            secret=frozenset(indicator.label for indicator in service.indicators if indicator.secret),
+            secret=frozenset(one.label for one in service.indicators if one.secret) if service.hosts is None else frozenset(),
             ended=service.ended,
         )
 

@@ -13,9 +13,11 @@ from sentinel.problems import Problem, Problems
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.compiled import kept_or
 from sentinel.signatures.folders import builtin_rules, files_in
+from sentinel.signatures.service import Service
 
 if TYPE_CHECKING:
     from sentinel.policy.reading import ReadPolicy
+    from sentinel.signatures.feed import Feed
     from sentinel.signatures.pack import Pack
     from sentinel.signatures.reading import Read
 
@@ -30,11 +32,15 @@ class PackAt:
 
 @dataclass(frozen=True, slots=True)
 class RuleSources:
-    """What rules are made of: the pack, or without one the built-in catalog, and folders that add to it or replace in it."""
+    """What rules are made of.
+
+    The pack, or without one the built-in catalog; folders that add to it or replace in it; and lists that others keep.
+    """
 
     folders: Sequence[Path] = ()
     builtin: bool = True
     pack: PackAt | None = None
+    feeds: Sequence[Feed] = ()
 
     def places(self) -> list[Path | Pack]:
         """Return the pack or folder of the catalog, and the further folders, in the order in which they replace each other.
@@ -75,12 +81,14 @@ class RuleSources:
         from sentinel.signatures.reading import load_catalog
 
         where = self.places()
-        return _some(load_catalog(where), where)
+        catalog = load_catalog(where)
+        return _some(_with_feeds(catalog, self.feeds) if self.feeds else catalog, where)
 
     def files(self) -> list[Path]:
         """Return every file that what `load` returns depends on, as far as it is there."""
         packed = [self.pack.path, *self.pack.keys] if self.pack else []
         folders = ([builtin_rules()] if self.builtin else []) + list(self.folders)
+        packed += [feed.path for feed in self.feeds]
         return [path for path in packed if path.exists()] + [path for folder in folders for path in files_in(folder)]
 
 
@@ -117,7 +125,42 @@ def sources_of(settings: Any, base: Path, more: Sequence[Path] = ()) -> RuleSour
     """Return what a configuration says rules are made of, paths counting from its folder *base*, and *more* folders."""
     packed = settings.rules_pack
     pack = PackAt(base / packed.path, [base / key for key in packed.keys]) if packed else None
-    return RuleSources([*(base / folder for folder in settings.rules), *more], settings.builtin_rules, pack)
+    folders = [*(base / folder for folder in settings.rules), *more]
+    return RuleSources(folders, settings.builtin_rules, pack, _feeds(settings.feeds, base))
+
+
+def _feeds(entries: Sequence[Any], base: Path) -> list[Feed]:
+    if not entries:
+        return []
+    from sentinel.signatures.feed import Feed
+
+    return [
+        Feed(base / one.path, one.format, one.id, one.name or one.id, one.category, one.severity, tuple(one.references))
+        for one in entries
+    ]
+
+
+def _with_feeds(catalog: Catalog, feeds: Sequence[Feed]) -> Catalog:
+    """Return *catalog* with the lists as services.
+
+    Raises:
+        Problems: Every list that cannot be used, or has the id of another service.
+    """
+    from sentinel.signatures.feed import read_feed
+
+    services: dict[str, Service] = {}
+    problems: list[Problem] = []
+    for feed in feeds:
+        if feed.id in catalog.services or feed.id in services:
+            problems.append(Problem(str(feed.path), 0, f"another service has the id {feed.id!r} of this feed", "Give it its own."))
+            continue
+        try:
+            services[feed.id] = read_feed(feed)
+        except Problems as found:
+            problems += found.problems
+    if problems:
+        raise Problems(problems)
+    return catalog.with_services(services.values())
 
 
 def installed_pack(at: PackAt) -> Pack | None:

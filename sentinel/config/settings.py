@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sentinel.config.catalogs import RulesPack
+from sentinel.config.catalogs import FeedEntry, RulesPack
 from sentinel.config.listeners import DnstapSource, SyslogSource
 from sentinel.config.words import FormatName, Zone
 from sentinel.formats import named
@@ -111,6 +111,7 @@ class Common(BaseModel):
     mappings: list[Path] = Field(default_factory=list, description="Mapping files, or folders of them: formats of your own.")
     builtin_rules: bool = Field(True, description="Whether the built-in catalog is used.")
     rules_pack: RulesPack | None = Field(None, description="A signed catalog in place of the built-in one.")
+    feeds: list[FeedEntry] = Field(default_factory=list, description="Lists of names that others keep, watched as services.")
     policy: PolicyFile = Field(default_factory=PolicyFile, description="What is allowed, and what is never recorded.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")

@@ -22,9 +22,12 @@ class Catalog:
         """Return a catalog of *services*; of several with the same id, the last."""
         return cls({service.id: service for service in services})
 
-    @cached_property
+    @property
     def canonical(self) -> str:
-        """The rule set as text that depends on nothing but its meaning: kept beside the findings it made."""
+        """The rule set as text that depends on nothing but its meaning: kept beside the findings it made.
+
+        It is put together anew whenever it is asked for: a feed of a million names has 25 MB of it.
+        """
         return json.dumps([self.services[key].described for key in sorted(self.services)], sort_keys=True, ensure_ascii=True)
 
     @cached_property

@@ -25,7 +25,7 @@ def kept_or(load: Callable[[], Catalog], folders: Sequence[Path], files: Iterabl
     Raises:
         Problems: As *load* does.
     """
-    kept = _cache() / f"rules-{hashlib.sha256(os.fsencode(os.pathsep.join(map(str, folders)))).hexdigest()[:16]}.json"
+    kept = cache_folder() / f"rules-{hashlib.sha256(os.fsencode(os.pathsep.join(map(str, folders)))).hexdigest()[:16]}.json"
     key = _key([*files, *sorted(Path(__file__).parent.glob("*.py"))])
     catalog = _read(kept, key) if key else None
     if catalog is None:
@@ -35,8 +35,15 @@ def kept_or(load: Callable[[], Catalog], folders: Sequence[Path], files: Iterabl
     return catalog
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the user's own folder for what can be made again; it need not be there."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sentinel-face-search"
+
+
+def is_ours(descriptor: int) -> bool:
+    """Return whether an open file belongs to this user, and nobody else may write it."""
+    held = os.fstat(descriptor)
+    return held.st_uid == os.geteuid() and not held.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _key(files: Iterable[Path]) -> str | None:
@@ -54,8 +61,7 @@ def _key(files: Iterable[Path]) -> str | None:
 def _read(kept: Path, key: str) -> Catalog | None:
     try:
         with kept.open("rb") as file:
-            held = os.fstat(file.fileno())
-            if held.st_uid != os.geteuid() or held.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            if not is_ours(file.fileno()):
                 return None
             written = json.load(file)
         if written["key"] != key:

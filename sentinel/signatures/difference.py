@@ -48,8 +48,13 @@ def difference(before: Catalog, after: Catalog) -> Difference:
 
 
 def _indicators(catalog: Catalog, services: set[str]) -> dict[tuple[str, object], str]:
-    found = (catalog.services[one] for one in services if one in catalog.services)
-    return {(service.id, one): f"{service.id}: {one.label}" for service in found for one in service.indicators}
+    found: dict[tuple[str, object], str] = {}
+    for service in (catalog.services[one] for one in services if one in catalog.services):
+        if service.hosts is None:
+            found |= {(service.id, one): f"{service.id}: {one.label}" for one in service.indicators}
+        else:  # a list may have a million
+            found |= {(service.id, name): f"{service.id}: domain {name}" for name in service.hosts}
+    return found
 
 
 def _labels(these: dict[tuple[str, object], str], without: dict[tuple[str, object], str]) -> list[str]:

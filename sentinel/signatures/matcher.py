@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import hyperscan
@@ -14,9 +14,22 @@ from sentinel.observation import Observation, host_of
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.concern import Concern
 from sentinel.signatures.pattern import literal_start, path_database
+from sentinel.signatures.scanner import compiled
 from sentinel.signatures.service import Indicator, Service, Url
 from sentinel.signatures.spelling import asked, fits, fixed_part, needles, rare_piece
 from sentinel.terms import Basis, Stage
+
+if TYPE_CHECKING:
+    from sentinel.signatures.bulk import Bulk
+
+SCANNED = 150_000
+"""Names of feeds that Hyperscan looks for together with the rules'; more take it minutes to compile, and `bulk.py` serves."""
+
+WIRED = 5_000
+"""The same of DNS messages, where each name is a costly expression; beyond it every message is parsed."""
+
+SHORTEST = 8
+"""Bytes that no record of DNS messages is shorter than: one place in so many lies in every record."""
 
 LOOKUPS = frozenset({"dns_query", "dns_answer", "process_dns"})
 UNRESERVED = re.compile(r"%(2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|5[0-9AaFf]|7[0-9AaEe])", re.ASCII)
@@ -58,9 +71,13 @@ class Matcher:
         self._queries: set[str] = set()
         self._scanners: dict[tuple[str, tuple[bytes, ...]], hyperscan.Database] = {}
         self._ends: list[int] = []
+        self._feeds = [service for service in catalog.services.values() if service.hosts is not None]
         for service in catalog.services.values():
-            for indicator in service.indicators:
+            for indicator in service.indicators if service.hosts is None else ():
                 self._add(service, indicator)
+        self._listed = {name for service in self._feeds for name in service.hosts or ()}
+        self._wired = len(self._listed) <= WIRED
+        self._bulk = self._in_bulk() if len(self._listed) > SCANNED else None
         self._names = {name for name in self._names if not any(parent in self._names for parent in _parents(name))}
 
     def scan(self, data: memoryview, spelling: str, header_starts: tuple[bytes, ...] = ()) -> list[int]:
@@ -70,6 +87,8 @@ class Matcher:
         """
         if not len(data):
             return []
+        if spelling == "wire" and not self._wired:
+            return list(range(1, len(data) + 1, SHORTEST))
         key = (spelling, header_starts)
         scanner = self._scanners.get(key)
         if scanner is None:
@@ -77,6 +96,8 @@ class Matcher:
         self._ends = []
         # Its type stub knows str and bytes; it takes any buffer, without a copy.
         scanner.scan(cast("bytes", data), match_event_handler=self._hit)
+        if self._bulk is not None:
+            self._ends += self._bulk.scan(data, spelling)
         return sorted(set(self._ends))
 
     def warm(self, like: Matcher) -> None:
@@ -97,7 +118,8 @@ class Matcher:
         """Return what tells, of a name alone, whether a lookup or a connection may match."""
         anywhere = self._known.get("", _Known())
         patterns = tuple(indicator.host_pattern or "*" for _service, indicator in anywhere.patterns)
-        return Concern(frozenset(self._known) - {""}, patterns)
+        listed = tuple(service.hosts for service in self._feeds if service.hosts is not None)
+        return Concern(frozenset(self._known) - {""}, patterns, listed)
 
     def every(self, seen: Observation) -> Iterator[Match]:
         """Yield what each indicator that matches makes of an observation, also several of a service."""
@@ -108,17 +130,22 @@ class Matcher:
     def _hit(self, _id: int, _begin: int, end: int, _flags: int, _context: object) -> None:
         self._ends.append(end)
 
+    def _in_bulk(self) -> Bulk:
+        """Take the feeds' names out of what Hyperscan looks for, all but the few that have no anchor."""
+        from sentinel.signatures.bulk import Bulk  # numpy loads slowly, and few have so many names
+
+        bulk = Bulk(self._listed)
+        self._listed = set()
+        self._names.update(bulk.rest)
+        return bulk
+
     def _compiled(self, spelling: str, header_starts: tuple[bytes, ...]) -> hyperscan.Database:
-        wanted = needles(sorted(self._names), sorted(self._paths), sorted(self._queries), spelling)
+        wanted = needles(sorted(self._names | self._listed), sorted(self._paths), sorted(self._queries), spelling)
         caseless = hyperscan.HS_FLAG_CASELESS
         expressions = wanted + [b"^" + re.escape(start) for start in header_starts]
         flags = [caseless] * len(wanted) + [hyperscan.HS_FLAG_MULTILINE] * len(header_starts)
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         # An empty rule set still has to scan: this needle cannot occur in a record.
-        database.compile(
-            expressions=expressions or [rb"\n\n\n\n\x00"], flags=flags or [0], ids=list(range(max(1, len(expressions))))
-        )
-        return database
+        return compiled(expressions or [rb"\n\n\n\n\x00"], flags or [0])
 
     def _add(self, service: Service, indicator: Indicator) -> None:
         entry = (service, indicator)
@@ -159,9 +186,16 @@ class Matcher:
             known = self._known.get(here)
             if known is not None:
                 yield from self._proved(known, here, name, seen)
+            if self._feeds and seen.kind != "mail":
+                yield from self._listing(here, name, seen)
             if not here:
                 return
             here = here.partition(".")[2]  # in the end "": what holds for any host
+
+    def _listing(self, here: str, name: str, seen: Observation) -> Iterator[Match]:
+        for service in self._feeds:
+            if here in (service.hosts or ()):
+                yield _by_host(service, Indicator(domain=here), name, seen)
 
     def _proved(self, known: _Known, here: str, name: str, seen: Observation) -> Iterator[Match]:
         if seen.kind == "mail":

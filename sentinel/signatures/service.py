@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentinel.signatures.hosts import HostList
 
 KINDS = ("domain", "host", "host_pattern", "url", "mail_from", "android", "ios", "extension")
 """What an indicator can be."""
@@ -96,10 +99,13 @@ class Service:
     indicators: Sequence[Indicator]
     activity: Activity | None
     described: Mapping[str, Any]
+    hosts: HostList | None = None  # of a feed: its names, which are its indicators
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Service:
         """Return the service that a checked description describes."""
+        if "names" in described:
+            return _feed(described)
         shape = described.get("activity")
         return cls(
             id=described["id"],
@@ -122,3 +128,21 @@ class Service:
     def references(self) -> Sequence[str]:
         """Who says that these names are the service's own."""
         return list(self.described["references"])
+
+
+def _feed(described: Mapping[str, Any]) -> Service:
+    """Return a service whose names are a list; see `feed.py`."""
+    from sentinel.signatures.hosts import Domains, HostList  # numpy loads slowly, and few have a list
+
+    hosts = HostList(described["names"])
+    return Service(
+        id=described["id"],
+        name=described["name"],
+        category=described["category"],
+        severity=described["severity"],
+        blinds=None,
+        indicators=Domains(hosts),
+        activity=None,
+        described=described,
+        hosts=hosts,
+    )
