@@ -121,8 +121,9 @@ class Reading:
                     strainer.ignore(one)
             meter.reached(ends, strainer.sieve.top(ends))
         meter.take(inner, passed.time, base + passed.frame, memoryview(passed.packet), seen)
-        for other in others if self._book is not None else ():
-            self._book.named_otherwise(ends, other)
+        if self._book is not None:
+            for other in others:
+                self._book.named_otherwise(ends, other)
         top = meter.top(ends)
         if strainer is not None and mixed and top is not None:
             strainer.sieve.reached(ends, top)

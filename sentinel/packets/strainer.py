@@ -55,6 +55,7 @@ class Strainer:
     cut: int
     sieve: Sieve
     _spans: bool
+    _records: Records | None
     _counted: int
     _place: int
 
@@ -70,6 +71,7 @@ class Strainer:
         self.earliest = self.latest = None
         self.sieve = Sieve(decoder, seed=seed)
         self._spans = spans
+        self._records: Records | None = None
         self._counted = self._place = 0  # among the records that are being taken
 
     def strain(self, records: Records) -> Iterator[Passed | Sent]:
@@ -78,7 +80,7 @@ class Strainer:
         self.earliest = earliest if self.earliest is None else min(self.earliest, earliest)
         self.latest = latest if self.latest is None else max(self.latest, latest)
         self.cut += int((records.sizes < records.lengths).sum())
-        self._counted = 0
+        self._records, self._counted = records, 0
         sieve, first = self.sieve, self.packets + 1
         for index, packet in sieve.choose(records):
             self._place = index
@@ -92,6 +94,11 @@ class Strainer:
         if self._spans:
             yield from self._count(records, len(records))
         self.packets += len(records)
+
+    def so_far(self) -> Iterator[Sent]:
+        """Yield what was sent before the packet that was passed on last, as far as that was not told yet."""
+        if self._records is not None:
+            yield from self._count(self._records, self._place)
 
     def ignore(self, sent: Sent) -> None:
         """Count what a connection sends no longer, until it begins anew."""
