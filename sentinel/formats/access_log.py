@@ -117,5 +117,5 @@ FORMAT = LogFormat(
     signs=(b'] "',),
     parse=parse,
     yields=("http_request", "proxy_connect"),
-    tested_with="recordings of Apache 2.4 and nginx 1.22",
+    tested_with="Apache 2.4.71; recordings of nginx 1.22",
 )

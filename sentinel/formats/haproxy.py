@@ -177,5 +177,5 @@ FORMAT = LogFormat(
     parse=parse,
     signs=(b"] ",),
     yields=("http_request", "proxy_connect", "tls_client_hello", "flow"),
-    tested_with="HAProxy 2.6",
+    tested_with="HAProxy 2.6.12",
 )

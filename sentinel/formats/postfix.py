@@ -37,9 +37,11 @@ _DELIVERY = Pattern(
     re.ASCII | re.DOTALL,
 )
 _REJECTED = Pattern(rf"; from=<{_ADDRESS}> to=<{_ADDRESS}> proto=\w+(?: sasl_\w+=\S+)*(?: helo=<[^<>]*>)?\Z", re.ASCII)
+_REFUSAL = Pattern(r"(?:NOQUEUE|[0-9A-Za-z]{6,32}): (?:milter-)?reject: RCPT from ", re.ASCII)
 _LOCAL_AGAIN = Pattern(r"(?:127\.\d+\.\d+\.\d+|localhost|\[?::1\]?)\[", re.ASCII)
 _OURS = Pattern(r"(?:\A|[ >])postfix[\w.-]*/[\w./-]{1,40}(?:\[\d+\]: | \d+ \S+ )", re.ASCII)
 _MANAGERS = frozenset({"qmgr", "nqmgr"})
+_DOORS = frozenset({"smtpd", "postscreen"})
 _KEPT_OUT = frozenset({"bounced", "expired"})
 
 
@@ -63,7 +65,7 @@ def parse(record: bytes, stream: Stream) -> Sequence[Observation]:
     if program in _MANAGERS:
         _remember(envelope.message, stream)
         return ()
-    if envelope.message.startswith("NOQUEUE: reject: RCPT from "):
+    if program in _DOORS and _REFUSAL.match(envelope.message):
         return _refused(envelope, stream)
     return _delivered(envelope, stream)
 
@@ -138,6 +140,6 @@ FORMAT = LogFormat(
     parse=parse,
     signs=(b"postfix",),
     yields=("mail",),
-    tested_with="Postfix 3.7",
+    tested_with="Postfix 3.7.11",
     follow=follow,
 )

@@ -80,9 +80,10 @@ REFUSED = (
 )
 
 
-def test_a_refusal_keeps_the_mail_out():
-    """An attempt, and no mail that anybody got."""
-    (seen,) = read(REFUSED.format("bob@corp.example", "a"))
+@pytest.mark.parametrize("first", ["NOQUEUE: reject", "08D0BA00A08: reject", "NOQUEUE: milter-reject"])
+def test_a_refusal_keeps_the_mail_out(first):
+    """An attempt, and no mail that anybody got; a recipient after the first is refused under the queue's id."""
+    (seen,) = read(REFUSED.format("bob@corp.example", "a").replace("NOQUEUE: reject", first))
     assert (seen.user, seen.name, seen.action) == ("bob@corp.example", "pimeyes.com", "blocked")
 
 
