@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sentinel.cli import exchange, knowledge, packs, shared
-from sentinel.config.rules import load_rules
+from sentinel.config.rules import RuleSources, checked_rules
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -34,7 +34,7 @@ rules.add_command(packs.update)
 @as_json_option
 def list_rules(rules: tuple[Path, ...], as_json: bool) -> None:
     """List the services that are looked for."""
-    catalog = load_rules(rules)
+    catalog = checked_rules(RuleSources(rules))
     services = sorted(catalog.services.values(), key=lambda s: (s.category, s.id))
     if as_json:
         rows = [{"id": s.id, "name": s.name, "category": s.category, "severity": s.severity} for s in services]

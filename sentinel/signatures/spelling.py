@@ -5,6 +5,7 @@ The needles of a spelling find a superset of what the exact match accepts after 
 
 from __future__ import annotations
 
+import itertools
 import re
 
 LDH = rb"2[d-f]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9a]"
@@ -25,6 +26,9 @@ EQUALS = {"json": rb"(?:=|\\{1,3}u003d)", "zeek": rb"(?:=|\\x3d)", "percent": rb
 
 LONG = 8
 """Characters from which on a piece of a name or path is rare enough to stand for the whole."""
+
+WORD = 12
+"""Characters from which on a piece of a path is seldom a word that other paths hold too."""
 
 
 def fixed_part(pattern: str) -> str:
@@ -72,6 +76,9 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
 
     *names* are hosts, *paths* literal beginnings of paths, and *queries* parameters of a URL's query.
     """
+    pieces = [name for name in names if "." not in name]
+    names = [name for name in names if not any(piece in name and piece != name for piece in pieces)]
+    paths, queries = _shortest(paths), _shortest(queries)
     if spelling == "wire":
         return [_labelled(name) for name in names]
     found = [re.escape(end).encode() for end in dict.fromkeys(map(_rare_end, names))]
@@ -81,6 +88,11 @@ def needles(names: list[str], paths: list[str], queries: list[str], spelling: st
     equals = EQUALS.get(spelling, b"=")
     found += [equals.join(re.escape(part).encode() for part in query.split("=")) for query in queries]
     return found + ESCAPES[spelling]
+
+
+def _shortest(texts: list[str]) -> list[str]:
+    """Return those of *texts*, few, that do not begin with another: what holds them holds it."""
+    return [text for text in texts if not any(text != other and text.startswith(other) for other in texts)]
 
 
 def _rare_end(name: str) -> str:
@@ -114,8 +126,12 @@ def _path(path: str, spelling: str) -> bytes:
     if spelling != "json":
         return re.escape(path).encode()
     # JSON may escape a slash, and JSON within a text of JSON escapes what the inner one escaped. Literals compile and scan
-    # several times as fast as such alternatives, so that a long piece without a slash serves where the path has one.
-    longest = max(path.split("/"), key=len)
-    if len(longest) >= LONG:
+    # several times as fast as such alternatives, so that a piece without a slash serves where one is long enough to be no
+    # word, and else the two neighbours that are the longest together.
+    pieces = path.split("/")
+    longest = max(pieces, key=len)
+    if len(longest) >= WORD:
         return re.escape(longest).encode()
-    return rb"\\{0,3}/".join(re.escape(part).encode() for part in path.split("/"))
+    pairs = [pair for pair in itertools.pairwise(pieces) if len("".join(pair)) >= LONG]
+    chosen = max(pairs, key=lambda pair: len("".join(pair)), default=tuple(pieces))
+    return rb"\\{0,3}/".join(re.escape(part).encode() for part in chosen)

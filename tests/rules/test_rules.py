@@ -10,7 +10,7 @@ import yaml
 
 from sentinel.activity.records import Finding, Origin
 from sentinel.activity.sessions import Sessions
-from sentinel.extract import Ruling
+from sentinel.extract import Extractor, Ruling
 from sentinel.observation import Observation
 from sentinel.policy.policy import Policy
 from sentinel.signatures.file import Category
@@ -18,6 +18,7 @@ from sentinel.signatures.folders import builtin_rules
 from sentinel.signatures.matcher import Matcher
 from sentinel.signatures.reading import read_files
 from sentinel.signatures.selftest import run_tests
+from sentinel.sources.batch import Batch, Input
 from sentinel.terms import Severity, Stage
 
 RULES = read_files([builtin_rules()])
@@ -261,3 +262,80 @@ def test_a_search_that_is_polled_for_its_result_counts_once():
         )  # fmt: skip
     sessions.fold([(finding, match.counts_search, match.counts_upload) for finding in findings], TIME)
     assert [(session.searches, session.findings) for session in sessions.all()] == [(1, 200)]
+
+
+EVERYDAY = [
+    "https://www.google.com/search?q=cats&udm=2&sca_esv=0f",
+    "https://www.google.com/imgres?imgurl=https://img.example/a.jpg",
+    "https://www.google.com:443",
+    "https://www.bing.com/images/search?q=cats&form=HDRSC2",
+    "https://www.bing.com/th?id=OIP.x",
+    "https://yandex.com/images/search?text=cats",
+    "https://s3.us-east-1.amazonaws.com/bucket/upload",
+    "https://dynamodb.us-west-2.amazonaws.com/",
+    "https://fonts.googleapis.com/css",
+    "https://speech.cognitiveservices.azure.com/speech/v3",
+    "https://huggingface.co/models",
+    "https://github.com/login",
+    "https://t.me/s/news",
+    "https://apify.com/store",
+    "https://www.nec.com/en/global/solutions/5g/index.html",
+    "https://news.example/recognition/upload/images/search",
+]
+
+
+@pytest.mark.parametrize("spelling", ["plain", "json", "zeek", "labels"])
+def test_everyday_traffic_on_shared_hosts_is_not_even_looked_at(spelling):
+    """A search engine or a cloud is in very many records: were its name a needle, most of a log would be parsed."""
+    for url in EVERYDAY:
+        written = url.replace("/", "\\/") if spelling == "json" else url
+        assert MATCHER.scan(memoryview(f'10.0.0.1 GET "{written}" 200'.encode()), spelling) == [], url
+
+
+ESCAPED = {
+    "plain": [lambda text: text, str.upper],
+    "json": [
+        lambda text: text.replace("/", "\\/").replace("=", "\\u003d"),
+        lambda text: text.replace("/", "\\\\\\/").replace("=", "\\\\u003D"),
+        lambda text: text.replace("/", "\\/", 3),
+    ],
+    "zeek": [lambda text: text.replace("=", "\\x3d")],
+    "percent": [lambda text: text.replace("=", "%3D")],
+    "labels": [lambda text: "".join(f"({len(label)}){label}" for label in text.rstrip(".").split(".")) + "(0)"],
+}
+
+
+@pytest.mark.parametrize("spelling", ESCAPED)
+def test_every_case_that_matches_is_found_however_a_format_may_write_it(spelling):
+    """What the scanner passes over is never parsed, so that a rule which works when all is parsed could still be blind."""
+    for file in RULES.files.values():
+        for case in file.tests.match:
+            name = case.dns or case.sni
+            text = name if spelling == "labels" else name or case.url or case.connect or case.mail_from
+            for write in ESCAPED[spelling] if text else ():
+                assert MATCHER.scan(memoryview(write(text).encode()), spelling), (file.id, write(text))
+
+
+def test_a_log_of_every_case_gives_what_each_case_says(tmp_path):
+    """The whole way, from a proxy's line to sessions: every request that the catalog knows, and the everyday ones between."""
+    cases = [(file, case) for file in RULES.files.values() for case in file.tests.match if case.url]
+    log = tmp_path / "access.log"
+    with log.open("w") as lines:
+        for number, (_file, case) in enumerate(cases):
+            method, _space, url = case.url.rpartition(" ")
+            client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+            lines.write(f"1767268800.000     50 {client} TCP_MISS/200 900 {method or 'GET'} {url} - HIER_DIRECT/192.0.2.9 -\n")
+            lines.write(
+                f"1767268800.000     50 10.9.9.9 TCP_MISS/200 900 GET {EVERYDAY[number % 16]} - HIER_DIRECT/192.0.2.9 -\n"
+            )
+    extractor = Extractor(Ruling.of(CATALOG, Policy()))
+    data = log.read_bytes()
+    source = Input(str(log), "key", TIME, None, "squid-native", "UTC")
+    matched, _position = extractor.take(Batch(source, memoryview(data), 0, {}, TIME, ends=True))
+    seen = {(one.finding.observation.client, one.finding.service, one.finding.stage.word) for one in matched}
+    wanted = {
+        (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", file.id, case.stage)
+        for number, (file, case) in enumerate(cases)
+        if file.category != "visibility"
+    }
+    assert seen == wanted

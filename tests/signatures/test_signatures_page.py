@@ -34,6 +34,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def uncounted(line):
+    """Return a line without the counts of the built-in catalog, which grows."""
+    return re.sub(r"^\d+ services(, \d+ cases, \d+ of)?", "", line)
+
+
 def test_the_page_shows_files_and_commands():
     """A page whose examples are not found by this test would go unproven."""
     assert len(FILES) == 1
@@ -46,9 +51,8 @@ def test_a_command_of_the_page_says_what_the_page_shows(command, said):
     """What a reader sees differ is taken for a mistake of theirs."""
     done = CliRunner().invoke(rules, shlex.split(command)[2:], catch_exceptions=False)
     assert done.exit_code == 0
-    lines = done.output.splitlines()
     if "..." not in said:
-        assert lines == said
+        assert [uncounted(line) for line in done.output.splitlines()] == [uncounted(line) for line in said]
     for part in "\n".join(said).split("\n...\n"):
         assert part.rstrip(".").strip() in done.output
 
