@@ -13,7 +13,7 @@ from struct import Struct
 from sentinel.packets import certificates, http1, http2, ip, socks, starttls, tls
 from sentinel.packets.seen import Seen
 from sentinel.packets.strays import Strays
-from sentinel.packets.tcp import ACK, FIN, LARGEST_STREAM, RST, SYN, Flow, Settled, State, Streams, distance, in_window
+from sentinel.packets.tcp import ACK, FIN, LARGEST_STREAM, RST, SYN, WINDOW, Flow, Settled, State, Streams, distance, in_window
 from sentinel.packets.telling import Ends, Packet, Teller
 from sentinel.packets.wire import Undecodable
 
@@ -77,10 +77,9 @@ class Connections:
         key = datagram.source + datagram.destination + data[:4].tobytes()
         if flags & SYN:
             sequence = sequence + 1 & 0xFFFFFFFF
-        fresh = Flow(
-            key, datagram.source, datagram.destination, source, destination, sequence, sequence, packet.time, packet.frame
-        )
-        flow = self._flow_of(fresh, flags, payload, seen)
+        flow = self._flows.get(key)
+        if flow is None or flags & (SYN | RST) or not _goes_on(flow, sequence):
+            flow = self._flow_of(flow, _fresh(datagram, key, (source, destination, sequence), packet), flags, payload, seen)
         if flow is None:
             return
         flow.acknowledged = acknowledged
@@ -88,7 +87,7 @@ class Connections:
             self._take(packet, flow, (sequence, payload, lacking), seen)
             if flow.stuck:
                 self._give_up(flow, seen)
-                flow = self._midway(fresh, payload)
+                flow = self._midway(_fresh(datagram, key, (source, destination, sequence), packet), payload)
                 if flow is not None:
                     self._take(packet, flow, (sequence, payload, lacking), seen)
         if flags & FIN and flow is not None and distance(sequence + len(payload) & 0xFFFFFFFF, flow.next) <= 0:
@@ -101,9 +100,8 @@ class Connections:
             self._give_up(next(iter(self._flows.values())), seen)
         return seen
 
-    def _flow_of(self, fresh: Flow, flags: int, payload: memoryview, seen: list[Seen]) -> Flow | None:
-        """Return the flow that a segment belongs to: one that is followed, or *fresh* when it may begin something."""
-        flow = self._flows.get(fresh.key)
+    def _flow_of(self, flow: Flow | None, fresh: Flow, flags: int, payload: memoryview, seen: list[Seen]) -> Flow | None:
+        """Return the flow that a segment belongs to: *flow*, which is followed, or *fresh* when it may begin something."""
         if flags & SYN:
             return self._opened(fresh, flags, flow, seen)
         if flags & RST:
@@ -477,6 +475,19 @@ class Connections:
                 self._counters["requests_cut"] += 1
                 if request.host is not None:
                     self._teller.request(flow, _ends(flow), request, seen)
+
+
+def _fresh(datagram: ip.Datagram, key: bytes, head: tuple[int, int, int], packet: Packet) -> Flow:
+    """Return a flow that begins with a segment, of whose header *head* has both ports and the sequence number."""
+    source, destination, sequence = head
+    ends = (datagram.source, datagram.destination, source, destination)
+    return Flow(key, *ends, sequence, sequence, packet.time, packet.frame)
+
+
+def _goes_on(flow: Flow, sequence: int) -> bool:
+    """Return whether a segment surely belongs to a flow that is followed."""
+    ahead = distance(sequence, flow.next)
+    return 0 <= ahead <= WINDOW or (-LARGEST_STREAM <= ahead < 0 and not _is_unsure(flow))
 
 
 def _is_unsure(flow: Flow) -> bool:

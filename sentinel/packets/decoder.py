@@ -158,6 +158,10 @@ class Decoder:
                     and ends not in self.metered
                 ):
                     return _NOTHING
+            if protocol == 6:
+                if kind == 0x0800 and length >= 40:
+                    whole = ip.Datagram(ends[:4], ends[4:8], ip.TCP, data[begin:end], end - begin)
+                    return self._segment(Packet(time_ns, frame, data), whole, original_length)
             elif (
                 protocol == 17
                 and (length < quic.SMALLEST or data[begin + 8] & 0xC0 != 0xC0)
@@ -191,6 +195,18 @@ class Decoder:
     def lost(self) -> int:
         """Return how many packets, hellos and requests could not be read for want of bytes or of memory."""
         return sum(self.counters[name] for name in LOST)
+
+    def _segment(self, packet: Packet, whole: ip.Datagram, original_length: int) -> list[Seen]:
+        """Do what `_slowly` does, for a TCP segment whose headers were plain."""
+        seen: list[Seen] = []
+        if len(packet.packet) < original_length:
+            self._counters["truncated"] += 1
+        self.inner = whole
+        try:
+            self._connections.segment(packet, whole, seen)
+        except (Undecodable, struct.error, IndexError):
+            self._counters["undecodable"] += 1
+        return seen
 
     def _slowly(self, packet: Packet, linktype: int, original_length: int) -> list[Seen]:
         seen: list[Seen] = []

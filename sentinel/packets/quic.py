@@ -164,8 +164,11 @@ def crypto_frames(frames: bytes) -> Iterator[tuple[int, bytes]]:
     try:
         while at < len(frames):
             kind = frames[at]
+            if kind == 0:  # padding, as a rule a thousand bytes of it
+                at = len(frames) - len(frames[at:].lstrip(b"\0"))
+                continue
             at += 1
-            if kind in (0, 1):  # padding, ping
+            if kind == 1:  # ping
                 continue
             if kind == 6:
                 offset, at = _integer(frames, at)
