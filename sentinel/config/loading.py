@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentinel.config.rules import RuleSources, read_policy_at, sources_of
+from sentinel.config.rules import RuleSources, checked_rules, read_policy_at, sources_of
 from sentinel.config.settings import settings_for
 from sentinel.formats import mapping
 from sentinel.formats.clock import zone_of
@@ -69,7 +69,7 @@ def examine(path: Path) -> Examined:
         settings, lines, problems = salvaged(settings_for(_types_of_sinks(tree)), tree, lines, str(path))
     problems += mapped
     sources, policy_file = _referred(tree, base) if settings is None else (sources_of(settings, base), settings.policy_file)
-    catalog = _gathered(problems, sources.load)
+    catalog = _gathered(problems, lambda: checked_rules(sources))
     zone = zone_of(settings.timezone if settings else None)
     if policy_file:
         policy = _gathered(problems, lambda: read_policy_at(base / policy_file, zone))

@@ -201,7 +201,7 @@ def checked_rules(sources: RuleSources) -> Catalog:
         Problems: As `RuleSources.load` does.
     """
     where = sources.places()
-    return kept_or(sources.load, [Path(_called(place)) for place in where], sources.files())
+    return kept_or(sources.load, [*map(_called, where), *sources.feeds], sources.files())
 
 
 def _some(catalog: Catalog, where: Sequence[Path | Pack]) -> Catalog:

@@ -19,13 +19,15 @@ from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.service import Service
 
 
-def kept_or(load: Callable[[], Catalog], folders: Sequence[Path], files: Iterable[Path]) -> Catalog:
+def kept_or(load: Callable[[], Catalog], made_of: Sequence[object], files: Iterable[Path]) -> Catalog:
     """Return the rules that *files* make, from the cache when it holds just these, else from *load*, whose result is kept.
+
+    *made_of* names, as text, all that the rules depend on beside the content of the files.
 
     Raises:
         Problems: As *load* does.
     """
-    kept = cache_folder() / f"rules-{hashlib.sha256(os.fsencode(os.pathsep.join(map(str, folders)))).hexdigest()[:16]}.json"
+    kept = cache_folder() / f"rules-{hashlib.sha256(os.fsencode(os.pathsep.join(map(str, made_of)))).hexdigest()[:16]}.json"
     key = _key([*files, *sorted(Path(__file__).parent.glob("*.py"))])
     catalog = _read(kept, key) if key else None
     if catalog is None:

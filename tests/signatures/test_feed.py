@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.config.catalogs import FeedEntry
-from sentinel.config.rules import RuleSources
+from sentinel.config.rules import RuleSources, checked_rules
 from sentinel.problems import Problems
 from sentinel.signatures.feed import Feed, read_feed
 
@@ -132,3 +132,16 @@ def test_a_feed_with_the_id_of_a_service_is_a_mistake(tmp_path):
     taken = Feed(tmp_path / "list", entry.format, entry.id, "x", entry.category, entry.severity)
     with pytest.raises(Problems, match="another service has the id 'pimeyes'"):
         RuleSources(feeds=[taken]).load()
+
+
+def test_what_is_kept_of_a_feed_is_not_taken_for_another(tmp_path, monkeypatch):
+    """The same list as another service, or of another severity, is another rule set."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "list").write_text("pimeyes.com\n")
+    made = [Feed(tmp_path / "list", "plain", "list", "List", "face-search", severity) for severity in ("low", "high", "low")]
+    (tmp_path / "rules").mkdir()
+    catalogs = [checked_rules(RuleSources([tmp_path / "rules"], builtin=False, feeds=[one])) for one in made]
+    assert [one.services["list"].severity for one in catalogs] == ["low", "high", "low"]
+    (tmp_path / "list").write_text("facecheck.id\n")
+    again = checked_rules(RuleSources([tmp_path / "rules"], builtin=False, feeds=[made[0]]))
+    assert list(again.services["list"].hosts) == ["facecheck.id"]
