@@ -102,6 +102,11 @@ def requested(method: str, url: str) -> Observation:
     return Observation(time=MADE, kind="http_request", name=parts.hostname, method=method, url=url, path=path, query=query)
 
 
+def mailed(sender: str) -> Observation:
+    """Return a mail from *sender*."""
+    return Observation(time=MADE, kind="mail", name=sender.rpartition("@")[2])
+
+
 def services(matcher: Matcher, seen: Observation) -> set[str]:
     """Return the services that Sentinel finds."""
     return {match.service.id for match in matcher.match(seen)}

@@ -53,6 +53,16 @@ class Entry:
         return self.indicator.url
 
     @property
+    def severity(self) -> str:
+        """How bad it is; a search that the service itself keeps no record of is worse than the service."""
+        return "critical" if self.indicator.secret else self.service.severity
+
+    @property
+    def confidence(self) -> str:
+        """How sure it is that the indicator is the service's own."""
+        return self.indicator.confidence or str(self.service.described.get("confidence", "confirmed"))
+
+    @property
     def key(self) -> str:
         """What names this entry for good: derived ids are made of it, so that they stay the same in every export."""
         return f"{self.service.id} {self.indicator.label}"

@@ -22,7 +22,7 @@ THREAT = {Severity.CRITICAL: "1", Severity.HIGH: "1", Severity.MEDIUM: "2", Seve
 def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
     """Return the event as MISP exports one. Its date is the export's, in UTC."""
     made = about.made.astimezone(UTC)
-    worst = max((Severity.of(entry.service.severity) for entry in entries), default=Severity.INFO)
+    worst = max((Severity.of(entry.severity) for entry in entries), default=Severity.INFO)
     stamp = str(int(made.timestamp()))
     unique = {(entry.kind, _value(entry), entry.service.id): entry for entry in entries}
     event = {
@@ -49,7 +49,7 @@ def _attribute(entry: Entry, stamp: str) -> dict[str, Any]:
         "to_ids": entry.kind != "app",
         "distribution": "5",
         "timestamp": stamp,
-        "comment": f"{service.name} ({service.id}): {service.category}, {service.severity}, {entry.indicator.stage}",
+        "comment": f"{service.name} ({service.id}): {service.category}, {entry.severity}, {entry.indicator.stage}",
     }
 
 

@@ -34,11 +34,10 @@ def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
 
 def _rows(entry: Entry) -> Iterator[tuple[str, ...]]:
     service = entry.service
-    confidence = entry.indicator.confidence or service.described.get("confidence", "confirmed")
     reference = next(iter(service.references), "")
     for match in _matches(entry):
         yield (
-            match, entry.kind, service.id, service.name, service.category, service.severity, confidence,
+            match, entry.kind, service.id, service.name, service.category, entry.severity, entry.confidence,
             entry.indicator.stage, reference,
         )  # fmt: skip
 

@@ -47,7 +47,6 @@ def write(entries: Sequence[Entry], about: About) -> dict[str, str]:
 def _indicator(entry: Entry, creator: str, modified: str) -> dict[str, Any]:
     service, described = entry.service, entry.service.described
     valid_from, valid_until = described.get("valid_from"), described.get("valid_until")
-    confidence = entry.indicator.confidence or described.get("confidence", "confirmed")
     found: dict[str, Any] = {
         "type": "indicator",
         "spec_version": "2.1",
@@ -55,8 +54,8 @@ def _indicator(entry: Entry, creator: str, modified: str) -> dict[str, Any]:
         "created_by_ref": creator,
         "created": CREATED,
         "modified": modified,
-        "confidence": CONFIDENCE[confidence],
-        "labels": [service.category, f"severity:{service.severity}", f"stage:{entry.indicator.stage}"],
+        "confidence": CONFIDENCE[entry.confidence],
+        "labels": [service.category, f"severity:{entry.severity}", f"stage:{entry.indicator.stage}"],
         "external_references": [
             {"source_name": SOURCE, "external_id": service.id},
             *({"source_name": "reference", "url": one} for one in service.references if one.startswith("https://")),

@@ -36,10 +36,10 @@ def _rule(entry: Entry, way: str, sid: int) -> str:
         *(_request(entry) if entry.kind == "url" else [BUFFERS[way], *_name(entry, way)]),
         *(f"reference:url,{_text(one.partition('://')[2] or one)}" for one in service.references[:1]),
         "classtype:policy-violation",
-        f"priority:{PRIORITY[service.severity]}",
+        f"priority:{PRIORITY[entry.severity]}",
         f"sid:{sid}",
         "rev:1",
-        f"metadata:sentinel_service {service.id}, sentinel_severity {service.severity}",
+        f"metadata:sentinel_service {service.id}, sentinel_severity {entry.severity}",
     ]
     return f"alert {protocol} $HOME_NET any -> any any ({'; '.join(options)};)"
 

@@ -120,7 +120,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         _url(entry),
         kind,
         f"sentinel/{entry.service.id}",
-        f"{entry.service.name} ({entry.service.severity})",
+        f"{entry.service.name} ({entry.severity})",
         reference,
         "T",
     )
