@@ -38,6 +38,7 @@ class Binding:
     basis: str  # how the record shows it, for people: "DHCPACK, renewed"
     source: str  # the name of the file
     record: str  # the record's text, its first `RECORD_KEPT` characters
+    claimed_user: str | None = None  # a name that was said and not checked: never `user`
 
 
 def hardware(text: str | None) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from sentinel.formats.event_chunks import SIGN as EVTX
 from sentinel.sources.batch import Batch, Cuts, Input, Loss
 from sentinel.sources.frame_streams import FrameStream, begins_so
 from sentinel.sources.framing import Desynchronised
@@ -20,7 +21,6 @@ from sentinel.sources.readables import fill
 from sentinel.sources.records import CHUNK, HEAD, LONGEST, digest_of
 from sentinel.sources.unpack import Damaged, Readable
 
-EVTX = b"ElfFile\0"
 SQLITE = b"SQLite format 3\0"
 
 ROWS = 2000

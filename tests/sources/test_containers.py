@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import sqlite3
 import struct
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from sentinel.config.rules import load_rules
 from sentinel.extract import Extractor, Ruling
+from sentinel.formats.event_chunks import Event, events
 from sentinel.policy.policy import Policy
 from sentinel.sources.archive import Archive
 from sentinel.sources.containers import container_in
@@ -105,6 +107,17 @@ def test_a_damaged_event_log_gives_what_it_still_holds(tmp_path):
     assert losses
     (tmp_path / "none.evtx").write_bytes(b"ElfFile\0" + bytes(100))
     assert placed(tmp_path / "none.evtx")[1]
+
+
+@given(st.lists(st.tuples(st.integers(8, 30_000), st.binary(min_size=1, max_size=8)), max_size=12), st.integers(0, 69_632))
+def test_a_damaged_event_log_is_events_or_told_and_ends(changes, length):
+    """Lists inside a chunk can be made to lead in a circle; nothing of a file may keep the reading for ever."""
+    data = bytearray(EVTX.read_bytes())
+    for at, junk in [*changes, (4096 + 128, b"\x28")]:
+        data[at : at + len(junk)] = junk
+    whole = list(events(io.BytesIO(bytes(data[:length]))))
+    assert len([one for one in whole if isinstance(one, Event)]) <= 4
+    assert whole or length > 4096
 
 
 def labels(name, at, known):
