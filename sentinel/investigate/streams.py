@@ -165,6 +165,8 @@ def _strained(capture: Capture, manner: Manner) -> Iterator[Step]:
                 if isinstance(one, Passed):
                     now = max(now, one.time)
                     decoder.packet(one.time, one.link, memoryview(one.packet), one.length, one.frame)
+                    if one.counted and one.ends is None:
+                        one = one._replace(ends=strainer.ends())
                     if decoder.unconcerning:
                         decoder.unconcerning.clear()
                         strainer.ignore_passed()

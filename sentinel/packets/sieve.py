@@ -154,6 +154,8 @@ class Sieve:
         """
         self._seed = seed
         self._flows = Table()
+        self._left: dict[int, int] = {}  # segments that each flow may still send through
+        self._opening = self._counted = b""
         self._follows = decoder.follows
         self._ports = sieve_headers.port_table([*decoder.whole_ports, *TUNNEL_PORTS])
 
@@ -164,7 +166,7 @@ class Sieve:
         """
         chosen = self._chosen(records, sieve_headers.read(records, self._ports))
         grace, view, follows = self._flows.grace, records.view, self._follows
-        left: dict[int, int] = {}  # segments that each flow may still send through
+        self._left = left = {}
         packet = records.taker(chosen.which)
         for place, (index, free, slot, network, wide, back) in enumerate(chosen.rows()):
             if free:
@@ -197,7 +199,7 @@ class Sieve:
 
     def counts(self, index: int) -> bool:
         """Return whether `spans` counts a packet among those chosen from last: its layout is read here, and it is no tunnel."""
-        return bool(self._headers.known[index] and not self._headers.marked[index])
+        return self._counted[index] != 0
 
     def meets(self, ends: bytes) -> bool:
         """Return whether plain packets of the TCP flow between *ends* were among those chosen from."""
@@ -217,8 +219,7 @@ class Sieve:
 
     def opens(self, index: int) -> bool:
         """Return whether a packet among those chosen from last opens a connection."""
-        headers = self._headers
-        return bool(headers.known[index] and headers.tcp[index] and headers.flags[index] & (SYN | ACK) == SYN)
+        return self._opening[index] != 0
 
     def used(self, begin: int, index: int) -> bool:
         """Return whether the connection of a packet among those chosen from last has sent anything before.
@@ -246,8 +247,13 @@ class Sieve:
             self._flows.dull[other] = True
 
     def ignore_flow_of(self, index: int) -> None:
-        """Do the same for the connection of a packet among those chosen from last."""
-        self.ignore(int(self._slots[index]))
+        """Do the same for the connection of a packet among those chosen from last, and let through only what is asked for."""
+        slot = int(self._slots[index])
+        self.ignore(slot)
+        self._left[slot] = 0
+        other = int(self._flows.others[slot])
+        if other >= 0:
+            self._left[other] = 0
 
     def _chosen(self, records: Records, headers: Headers) -> _Chosen:
         known, flags = headers.known, headers.flags
@@ -273,6 +279,9 @@ class Sieve:
         anew = np.flatnonzero(tcp & (flags & SYN != 0))
         self._flows.dull[slots[anew]] = self._flows.dull[backs[anew]] = False
         self._headers, self._slots = headers, slots
+        # Of single packets, asked for one by one: bytes answer sooner than arrays.
+        self._opening = (tcp & (flags & (SYN | ACK) == SYN)).tobytes()
+        self._counted = (known & ~headers.marked).tobytes()
         unsure = np.flatnonzero(speaks & ~free)
         hot = self._flows.grace != DONE
         hot[slots[opens]] = hot[backs[opens]] = True

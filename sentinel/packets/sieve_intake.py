@@ -99,6 +99,8 @@ class Reading:
             return True
         found += seen
         interest = not others
+        if ends is None and book is not None and self._strainer is not None:
+            ends = self._strainer.ends()
         if book is not None and ends is not None:
             for other in others:
                 book.named_otherwise(ends, other)

@@ -19,7 +19,8 @@ from sentinel.packets.sieve import Sieve
 class Passed(NamedTuple):
     """A packet that the decoder is to see. `time`: ns since 1970 UTC; `length`: on the wire; `frame`: its number, from 1.
 
-    `ends`: source, destination and ports, None where its connection is not counted. `opens`: it opens a TCP connection.
+    `opens`: it opens a TCP connection. `ends`: source, destination and ports; None where its connection is not counted, and
+    where nobody has asked yet.
     `counted`: a `Sent` tells how much its connection sent, or would if anybody wanted to know.
     """
 
@@ -84,16 +85,20 @@ class Strainer:
         sieve, first = self.sieve, self.packets + 1
         for index, packet in sieve.choose(records):
             self._place = index
-            ends, opens = None, False
-            if self._spans:
-                ends, opens = sieve.ends(records, index), sieve.opens(index)
-                if opens and ends is not None and sieve.used(self._counted, index):
+            ends, opens = None, self._spans and sieve.opens(index)
+            if opens:
+                ends = sieve.ends(records, index)
+                if ends is not None and sieve.used(self._counted, index):
                     # What was sent before on the same ports belongs to another connection.
                     yield from self._count(records, index)
             yield Passed(*packet, first + index, ends, opens, sieve.counts(index))
         if self._spans:
             yield from self._count(records, len(records))
         self.packets += len(records)
+
+    def ends(self) -> bytes | None:
+        """Return source, destination and ports of the packet that was passed on last; None where it is not counted."""
+        return self.sieve.ends(self._records, self._place) if self._records is not None else None
 
     def so_far(self) -> Iterator[Sent]:
         """Yield what was sent before the packet that was passed on last, as far as that was not told yet."""
