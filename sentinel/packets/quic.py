@@ -100,7 +100,8 @@ def initials(datagram: bytes) -> Iterator[Packet]:
                 raise Undecodable("a QUIC packet longer than its datagram")
             if kind == INITIAL[version]:
                 yield Packet(version, connection, datagram[at : here + length], here - at)
-            at = here + length
+            # A host that leaves the cutting to its network card shows several datagrams as one, each filled up with zeros.
+            at = len(datagram) - len(datagram[here + length :].lstrip(b"\0"))
     except IndexError as error:
         raise Undecodable("a datagram ends within a QUIC header") from error
 

@@ -102,6 +102,13 @@ def test_the_second_initial_may_bear_the_id_that_the_server_chose():
     assert initials_of([first, second, second]) == ["pimeyes.com"]
 
 
+def test_datagrams_that_the_network_card_is_to_cut_are_captured_as_one():
+    """Firefox hands both Initials to the kernel at once, the first one filled up with zeros behind the packet."""
+    message = hello(pad=1500)
+    first, second = initial(crypto(message, 0, 900)), initial(crypto(message, 900, len(message)), number=1)
+    assert initials_of([first + bytes(52) + second]) == ["pimeyes.com"]
+
+
 def test_an_initial_that_does_not_decrypt_is_counted():
     """The server's packets, and other protocols that set the same bits."""
     counters: Counter[str] = Counter()
