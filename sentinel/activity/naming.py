@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from sentinel.identity.directory import Directory
 
 
-def named(session: Session, directory: Directory) -> Session:
+def named(session: Session, directory: Directory, serves: str | None = None) -> Session:
     """Return the session with the person or device that had the address all through it, and the explanation.
 
-    Whom its own records name stays. Where the address changed hands, or nothing is certain, nobody else is named.
+    Whom its own records name stays. Where the address changed hands, or nothing is certain, nobody else is named, nor where
+    it is infrastructure: *serves* says in words what other records showed it to be, such as "a proxy".
     """
     if session.client is None:
         return replace(session, identity="cannot say: no record names the client's address")
+    if serves:
+        user = session.users[0] if len(session.users) == 1 else None
+        why = f"cannot say: {session.client} is {serves} for others, whose access it may have repeated"
+        return replace(session, user=user, device=session.own_device, identity=why)
     answer = directory.throughout(session.client, session.started, session.ended)
     own = session.users[0] if len(session.users) == 1 else None
     user = own if session.users or answer.said is None else answer.said.user

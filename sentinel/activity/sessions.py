@@ -100,6 +100,7 @@ class Sessions:
         self._services = services
         self._policy = policy
         self._directory = directory
+        self._serving: dict[str, str] = {}  # address -> what it is for others, as records show
         self._gap = gap
         self._forget = forget
         self._known: dict[Key, list[Session]] = {}
@@ -129,6 +130,7 @@ class Sessions:
         keys: dict[str, Key] = {}
         for finding, search, upload in findings:
             key = (client_key(finding), finding.service)
+            self._learn(finding)
             old, session = self._place(key, finding, search, upload, changes)
             before.setdefault(session.id, old)
             keys[session.id] = key
@@ -206,9 +208,21 @@ class Sessions:
             reason="",
         )
 
+    def _learn(self, finding: Finding) -> None:
+        """Remember who answers others' queries or carries their requests: what comes from there later is nobody's own."""
+        seen = finding.observation
+        if seen.server is None or seen.server == seen.client:
+            return
+        logged = finding.origin.frame is None
+        if seen.kind == "dns_answer" or (seen.kind == "dns_query" and logged):  # a query alone makes nobody a resolver
+            self._serving[seen.server] = "a resolver"
+        elif seen.kind == "proxy_connect" and not logged:  # a proxy's own log says where it connected to
+            self._serving[seen.server] = "a proxy"
+
     def _judged(self, session: Session) -> Session:
         """Set what policy and the ladder say of a session as it now stands."""
-        session = named(session, self._directory) if self._directory else session
+        if self._directory:
+            session = named(session, self._directory, self._serving.get(session.client or ""))
         said = self._policy.judge(use_of(session, self._directory))
         verdict = said.verdict
         # A service that the rules no longer have goes on as what it was when the session was folded.

@@ -11,7 +11,7 @@ import click
 from sentinel.cli.shared import EX_CONFIG
 from sentinel.problems import Problems
 
-COMMANDS = ("run", "check", "demo", "observe", "replay", "alerts", "sessions", "rules", "formats", "sinks")
+COMMANDS = ("run", "check", "demo", "observe", "replay", "alerts", "sessions", "who", "exceptions", "rules", "formats", "sinks")
 """The commands in the order of `--help`; each is what its module in this folder has under its own name."""
 
 

@@ -26,7 +26,6 @@ from sentinel.signatures.catalog import Catalog
 from sentinel.store.nothing import NoStore
 
 if TYPE_CHECKING:
-    from sentinel.identity import Directory
     from sentinel.store.store import Store
 
 file = click.Path(exists=True, path_type=Path)
@@ -35,7 +34,7 @@ OPTIONS = (
     click.argument("paths", nargs=-1, required=True),
     shared.maybe_config,
     shared.rules,
-    click.option("--identity", multiple=True, type=file, help="Lease files or a CSV: who had which address when."),
+    shared.identity,
     click.option("--policy", type=file, help="A policy: what is allowed, to whom and when."),
     click.option("--since", help="Only what happened at or after this time (ISO 8601)."),
     click.option("--until", help="Only what happened before this time (ISO 8601)."),
@@ -140,7 +139,7 @@ def _answer(kind: Literal["logs", "pcap"], paths: Sequence[str], asked: _Asked) 
             thorough=asked.thorough,
             jobs=asked.jobs,
             dns_ports=settings.dns_ports if settings else DNS_PORTS,
-            directory=_directory(asked.identity, zone),
+            directory=shared.directory(asked.identity, settings, asked.config, zone, policy),
             route=_route(settings if asked.deliver else None),
         )
         with shared.bar(shared.size_of(found)) as progress:
@@ -156,14 +155,6 @@ def _rules(settings: Any, config: Path | None, folders: Sequence[Path]) -> Catal
     if config is None:
         return checked_rules(RuleSources(folders))
     return checked_rules(sources_of(settings, config.resolve().parent, folders))
-
-
-def _directory(paths: Sequence[Path], zone: str | None) -> Directory | None:
-    if not paths:
-        return None
-    from sentinel.investigate.naming import directory_of
-
-    return directory_of(paths, zone)
 
 
 def _deliver(sinks: Any, store: Any) -> None:

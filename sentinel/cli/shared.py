@@ -17,6 +17,9 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from sentinel.identity import Directory
+    from sentinel.policy.policy import Policy
+
 EX_CONFIG = 78
 """sysexits.h EX_CONFIG; the systemd unit's RestartPreventExitStatus, since trying again mends no configuration."""
 
@@ -84,6 +87,28 @@ mappings = click.option(
     type=click.Path(path_type=Path),
     help="A mapping file, or a folder of them: formats of your own; may be given several times.",
 )
+
+
+identity = click.option(
+    "--identity",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Leases, logs, a CSV or a directory export, or a folder of them: who had which address when.",
+)
+
+
+def directory(paths: Sequence[Path], settings: Any, config: Path | None, zone: str | None, policy: Policy) -> Directory | None:
+    """Return who had which address according to *paths* and to the sources of the settings; None when there are none.
+
+    Raises:
+        Problems: A file cannot be read, or holds no identity records of a known kind.
+    """
+    named = settings.identity if settings else ()
+    if not paths and not named:
+        return None
+    from sentinel.investigate.naming import IdentityFiles, directory_of, sources_of
+
+    return directory_of([*sources_of(settings, config), *(IdentityFiles(path, zone) for path in paths)], policy)
 
 
 def expand(paths: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sentinel.config.catalogs import FeedEntry, RulesPack
+from sentinel.config.identities import IdentitySource
 from sentinel.config.listeners import DnstapSource, SyslogSource
 from sentinel.config.words import FormatName, Zone
 from sentinel.formats import named
@@ -114,6 +115,7 @@ class Common(BaseModel):
     feeds: list[FeedEntry] = Field(default_factory=list, description="Lists of names that others keep, watched as services.")
     policy: PolicyFile = Field(default_factory=PolicyFile, description="What is allowed, and what is never recorded.")
     policy_file: Path | None = Field(None, description="A file that holds the policy, in place of `policy`.")
+    identity: list[IdentitySource] = Field(default_factory=list, description="What tells who had which address.")
     timezone: Zone | None = Field(None, description="Zone of times that carry none; left out, the machine's.")
     session_gap_minutes: float = Field(30, gt=0, description="A session ends after so many minutes without a finding.")
     dns_ports: list[DnsPort] = Field([53], description="Ports where packets are DNS, over UDP and TCP.")

@@ -70,11 +70,12 @@ def lines(text: str, program: str, zone: tzinfo, modified: datetime | None) -> I
 
 
 def fold(events: Iterable[Event], source: str) -> list[Binding]:
-    """Return the claims that the events of one server prove."""
+    """Return the claims that the events of one server prove, in whatever order and however often they come."""
+    once = {(e.time, e.kind, e.mac, e.address, e.device, e.length): e for e in events}
     done: list[Binding] = []
     held: dict[str, Event] = {}
     afresh: set[str] = set()  # clients that began anew since they were last given an address
-    for event in sorted(events, key=lambda e: e.time):
+    for event in sorted(once.values(), key=lambda e: e.time):
         before = held.get(event.address) if event.address else None
         if event.kind == "asks":
             afresh.add(event.mac)
@@ -95,6 +96,9 @@ def _followed(before: Event, event: Event, source: str, *, renewed: bool) -> Bin
     if renewed and before.mac == event.mac and event.time - before.time <= RENEWED_WITHIN:
         return _claim(before, source, _ended(before, event.time), "DHCPACK, later renewed")
     stated = _stated(before)
+    if renewed and before.mac != event.mac and stated and stated > event.time:
+        # Another client holds what was never seen to be given to it: lines are missing, and when it took over is unknown.
+        return _claim(before, source, None, "DHCPACK, then held by another client, since when is not recorded")
     return _claim(before, source, min(stated, event.time) if stated else None, "DHCPACK")
 
 

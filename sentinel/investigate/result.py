@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sentinel.activity.exceptions import Usage
 from sentinel.activity.records import Finding, Session
 from sentinel.activity.wording import defang, printable
 from sentinel.coverage import Coverage
@@ -94,6 +95,29 @@ def session_document(session: Session, findings: Sequence[str]) -> dict[str, Any
 def searches_document(session: Session) -> dict[str, int | None]:
     """Return the count of searches. Nothing is estimated yet: what no record proves stays null, never zero."""
     return {"at_least": session.searches, "estimate": None, "low": session.searches, "high": None}
+
+
+def usage_document(used: Usage) -> dict[str, Any]:
+    """Return what an exception was used for as a JSON object."""
+    one = used.exception
+    return {
+        "case": one.case,
+        "service": one.service,
+        "people": list(one.people),
+        "units": list(one.units),
+        "networks": list(one.networks),
+        "from": stamp(one.during.since),
+        "until": stamp(one.during.until),
+        "legal_basis": one.legal_basis,
+        "approved_by": one.approved_by,
+        "sessions": used.sessions,
+        "searches": used.searches,
+        "uploads": used.uploads,
+        "used_by": sorted(used.people),
+        "first": stamp(used.first),
+        "last": stamp(used.last),
+        "sessions_after_end": used.after,
+    }
 
 
 def finding_document(finding: Finding) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from sentinel.policy.moments import Zone, beginning, end
-from sentinel.policy.policy import During, Excepted, Excluded, NamedNetwork, Policy, Sanctioned
+from sentinel.policy.policy import During, Excepted, Excluded, Infrastructure, NamedNetwork, Policy, Sanctioned
 
 LONGEST = 500
 """Characters of a name or a reason: it goes into every alert that it concerns."""
@@ -134,6 +134,16 @@ class ExclusionEntry(BaseModel):
     cidr: list[Cidr] = Field(min_length=1, description="IPv4 or IPv6 networks, or single addresses.")
 
 
+class InfrastructureEntry(BaseModel):
+    """Addresses behind which many people are: nothing that comes from them is taken for one person's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description="What it is called.")
+    kind: Literal["nat", "proxy", "resolver", "jump-host", "terminal", "vpn-gateway"] = Field(description="What it is.")
+    cidr: list[Cidr] = Field(min_length=1, description="Its addresses.")
+
+
 class PolicyFile(BaseModel):
     """What is allowed, to whom and when, and what is never recorded."""
 
@@ -143,6 +153,9 @@ class PolicyFile(BaseModel):
     sanctioned: list[SanctionedEntry] = Field(default_factory=list, description="Services whose use is allowed.")
     exceptions: list[ExceptionEntry] = Field(default_factory=list, description="Uses that were approved, for a time.")
     exclusions: list[ExclusionEntry] = Field(default_factory=list, description="Addresses that are never recorded.")
+    infrastructure: list[InfrastructureEntry] = Field(
+        default_factory=list, description="Addresses that many people share, such as a NAT's or a proxy's."
+    )
     units: list[Name] = Field(default_factory=list, description="Units that only a directory names, and no network.")
     domains: list[Name] = Field(
         default_factory=list, description=r"Domains where DOMAIN\jdoe and jdoe@domain are the jdoe of the exceptions."
@@ -164,5 +177,6 @@ class PolicyFile(BaseModel):
                 for one in self.exceptions
             ],
             exclusions=[Excluded(one.name, one.cidr) for one in self.exclusions],
+            infrastructure=[Infrastructure(one.name, one.kind, one.cidr) for one in self.infrastructure],
             domains=list(self.domains),
         )

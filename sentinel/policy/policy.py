@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -88,6 +88,15 @@ class Excluded:
 
 
 @dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """Addresses (CIDR) behind which many people are: a NAT, a proxy. No traffic of theirs is any one person's."""
+
+    name: str
+    kind: str
+    cidr: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """One user of a service: every name they are known by as a user, and their unit as far as a directory says it."""
 
@@ -129,6 +138,7 @@ class Policy:
     sanctioned: Sequence[Sanctioned] = ()
     exceptions: Sequence[Excepted] = ()
     exclusions: Sequence[Excluded] = ()
+    infrastructure: Sequence[Infrastructure] = ()
     domains: Sequence[str] = ()  # where DOMAIN\user and user@domain are the user that is named without them
 
     def network(self, client: str | None) -> str | None:
@@ -151,6 +161,13 @@ class Policy:
     def excludes(self, *addresses: str | None) -> bool:
         """Return whether one of *addresses*, in canonical form, is never to be recorded. What is no address is not."""
         return bool(self.exclusions) and any(self._excluded(one) for one in addresses if one)
+
+    def shared(self, address: str) -> str | None:
+        """Return what *address*, in canonical form, is declared to be that many people share; None for all others."""
+        for one in self.infrastructure:
+            if _within(address, (ipaddress.ip_network(cidr) for cidr in one.cidr)):
+                return f"the {one.kind} {one.name!r}"
+        return None
 
     def mentions_excluded(self, record: bytes) -> bool:
         """Return whether the text of *record* holds an address that is never to be recorded."""
@@ -245,11 +262,7 @@ class Policy:
         return {place.unit for place in places if place.unit}
 
     def _excluded(self, text: str) -> bool:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            return False
-        return any(address.version == held.version and address in held for held in self._never)
+        return _within(text, self._never)
 
     @cached_property
     def _domains(self) -> frozenset[str]:
@@ -268,6 +281,14 @@ class Policy:
         """The ranges, the narrowest first."""
         ranges = [(ipaddress.ip_network(cidr), network) for network in self.networks for cidr in network.cidr]
         return sorted(ranges, key=lambda held: -held[0].prefixlen)
+
+
+def _within(text: str, networks: Iterable[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return any(address.version == held.version and address in held for held in networks)
 
 
 def _spellings(word: str) -> list[str]:
