@@ -24,7 +24,7 @@ from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
 from sentinel.problems import Problems
-from sentinel.reload import Reloader
+from sentinel.reload import Reloader, warn_of_overdue
 from sentinel.sinks.delivery import Drain, accepts
 from sentinel.sources.batch import Batch
 from sentinel.sources.burst import Burst
@@ -129,6 +129,7 @@ class Daemon:
         settings = self._loaded.settings
         store = Store.open(url_of(settings.store, self._config.resolve().parent))
         log.info("started", config=str(self._config), services=len(self.ruling.facts), store=settings.store)
+        warn_of_overdue(self._config, settings)
         reloading = threading.Thread(target=self._reloader.run, args=(self._stop,), name="reload", daemon=True)
         reloading.start()
         try:

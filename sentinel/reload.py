@@ -5,8 +5,10 @@ The engine's thread asks between two batches whether something is ready, and tak
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import structlog
 
 from sentinel.config.checking import blind_sources
 from sentinel.config.loading import Loaded, load
+from sentinel.config.rules import overdue, sources_of
 from sentinel.config.watching import Seen, look, rule_files
 from sentinel.extract import Ruling
 from sentinel.problems import Problems
@@ -98,6 +101,7 @@ class Reloader:
             log.exception("reload refused, the last good set stays")
             return
         self._rules_of = loaded.settings
+        warn_of_overdue(self._config, loaded.settings)
         if not restart:
             if not asked and _others(loaded.settings) != _others(self._loaded.settings):
                 log.info("settings changed: only rules and policy were taken up, SIGHUP takes the rest")
@@ -118,6 +122,13 @@ class Reloader:
             policy="changed" if ruling.policy != self._ruling.policy else "same",
             **difference(before, after).fields(),
         )
+
+
+def warn_of_overdue(config: Path, settings: Any) -> None:
+    """Log it when the pack in force should have been replaced by now."""
+    with contextlib.suppress(Problems):  # of a pack that is replaced at this moment the next look tells
+        for warning in overdue(sources_of(settings, config.resolve().parent), datetime.now(UTC)):
+            log.warning("rules are out of date", reason=warning.what, pack=warning.file)
 
 
 def _others(settings: Any) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def show(config: Path | None, store: Path | None, as_json: bool, alert: str) -> 
     """Show one alert and its receipts: which sink had it when, and what the receiver answered."""
     with open_store(config, store) as kept:
         found, receipts = kept.alert(alert), kept.receipts(alert)
+        behind = kept.findings(session=found.session.id) if found and found.session else []
+    rulesets = sorted({one.ruleset for one in behind})
     if found is None:
         raise click.BadParameter(f"no alert is called {alert!r}")
     rows = [
@@ -57,7 +59,7 @@ def show(config: Path | None, store: Path | None, as_json: bool, alert: str) -> 
     if as_json:
         about = {"id": found.id, "kind": found.kind, "created": stamp(found.created), "severity": found.severity.word}
         session = session_document(found.session, []) if found.session else None
-        click.echo(json.dumps({**about, "text": found.text, "session": session, "receipts": rows}))
+        click.echo(json.dumps({**about, "text": found.text, "session": session, "rulesets": rulesets, "receipts": rows}))
         return
     click.echo(f"{found.id}  {stamp(found.created)}  {found.severity.word}  {found.kind}\n{found.text}")
     for row in rows:
@@ -66,3 +68,5 @@ def show(config: Path | None, store: Path | None, as_json: bool, alert: str) -> 
         click.echo("  ".join(str(part) for part in (f"{row['sink']}: {row['state']}", when, tries, row["answer"]) if part))
     if not rows:
         click.echo("no sink was to get it")
+    for ruleset in rulesets:
+        click.echo(f"found by the rule set {ruleset}")

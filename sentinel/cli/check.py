@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ def check(config: Path, connect: bool) -> None:
     from sentinel.config.checking import problems_in, refused_by_sinks
     from sentinel.config.literals import literal_secrets
     from sentinel.config.loading import load
+    from sentinel.config.rules import overdue, sources_of
 
     problems = problems_in(config)
     if connect:
@@ -27,6 +29,8 @@ def check(config: Path, connect: bool) -> None:
     if problems:
         click.echo(f"sentinel: {len(problems)} thing{'s' * (len(problems) != 1)} to mend", err=True)
         sys.exit(shared.EX_CONFIG)
-    for warning in literal_secrets(load(config).settings, config):
+    settings = load(config).settings
+    sources = sources_of(settings, config.resolve().parent)
+    for warning in [*literal_secrets(settings, config), *overdue(sources, datetime.now(UTC))]:
         click.echo(f"warning: {warning}", err=True)
     click.echo("configuration, rules, sources and sinks are in order")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sentinel.cli import exchange, knowledge, packs, shared
+from sentinel.cli import exchange, kept, knowledge, packs, shared
 from sentinel.config.rules import RuleSources, checked_rules
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -27,6 +27,7 @@ rules.add_command(knowledge.coverage)
 rules.add_command(packs.pack)
 rules.add_command(packs.verify)
 rules.add_command(packs.update)
+rules.add_command(kept.kept)
 
 
 @rules.command("list")

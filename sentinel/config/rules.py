@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +152,8 @@ def _with_feeds(catalog: Catalog, feeds: Sequence[Feed]) -> Catalog:
     problems: list[Problem] = []
     for feed in feeds:
         if feed.id in catalog.services or feed.id in services:
-            problems.append(Problem(str(feed.path), 0, f"another service has the id {feed.id!r} of this feed", "Give it its own."))
+            what = f"another service has the id {feed.id!r} of this feed"
+            problems.append(Problem(str(feed.path), 0, what, "Give it its own."))
             continue
         try:
             services[feed.id] = read_feed(feed)
@@ -183,6 +184,15 @@ def installed_pack(at: PackAt) -> Pack | None:
     except OSError as error:
         mend = "Check the path and the permissions."
         raise Problems([Problem(str(at.path), 0, f"cannot be read: {error.strerror}", mend)]) from error
+
+
+def overdue(sources: RuleSources, now: datetime) -> list[Problem]:
+    """Return a warning when the pack in force should have been replaced by now: it serves on, and may know too little."""
+    packed = installed_pack(sources.pack) if sources.pack else None
+    if packed is None or not packed.expired(now):
+        return []
+    what = f"the pack in force expired on {packed.manifest.expires:%Y-%m-%d}"
+    return [Problem(packed.path, 0, what, "Install a newer one with `sentinel rules update`.")]
 
 
 def load_rules(folders: Sequence[Path], *, builtin: bool = True) -> Catalog:

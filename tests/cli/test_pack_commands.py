@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from sentinel.config.fetching import fetched
+from sentinel.config.loading import load
 from sentinel.config.rules import PackAt, RuleSources, load_rules
 from sentinel.problems import Problems
-from sentinel.signatures.pack import BadPackError
-from sentinel.signatures.trust import public_keys
+from sentinel.signatures.pack import BadPackError, build
+from sentinel.signatures.trust import private_key, public_keys
 from sentinel.sinks.web import WebSettings
 
 SENTINEL = Path(sys.executable).with_name("sentinel")
@@ -156,6 +158,25 @@ def test_an_update_reads_where_and_whom_to_trust_from_the_settings(tmp_path):
     log.write_text("1795411169.935 3 10.0.0.1 TCP_MISS/200 374 GET https://aaa.example/ - HIER_DIRECT/192.0.2.9 text/html\n")
     found = json.loads(sentinel("replay", "logs", log, "-c", config, "--json").stdout)
     assert [session["service"] for session in found["sessions"]] == ["aaa"]
+
+
+def test_an_installed_pack_that_expired_serves_on_with_a_warning(tmp_path):
+    """No rules would be worse; nobody should find out by a service that was missed."""
+    secret, public = key_files(tmp_path)
+    folder_of(tmp_path / "rules", "aaa")
+    now = datetime.now(UTC)
+    documents = {"aaa.yaml": (tmp_path / "rules" / "aaa.yaml").read_bytes()}
+    data = build(documents, private_key(secret), name="r", version=1, created=now, expires=now - timedelta(days=1))
+    (tmp_path / "force.pack").write_bytes(data)
+    (tmp_path / "a.log").touch()
+    config = tmp_path / "sentinel.yaml"
+    settings = {"sources": [{"type": "file", "path": "a.log"}], "rules_pack": {"path": "force.pack", "keys": [public.name]}}
+    config.write_text(json.dumps(settings))
+    done = sentinel("check", "-c", config)
+    assert (done.returncode, "warning: " in done.stderr, "expired on" in done.stderr) == (0, True, True)
+    assert list(load(config).catalog.services) == ["aaa"]
+    done = sentinel("rules", "verify", tmp_path / "force.pack", "-c", config)
+    assert (done.returncode, "expired on" in done.stderr) == (1, True)
 
 
 @contextmanager
