@@ -25,6 +25,10 @@ IDLE = 120 * 1_000_000_000
 LINGER = 1_000_000_000
 """ns. How long after its end packets may still belong to a connection."""
 MOST_CONNECTIONS = 65_536
+MOST_HELD = 32 * 1024 * 1024
+"""Bytes that connections under way may take, their first packets included: strangers decide how many and how large they are."""
+CONNECTION, BURST = 1200, 200
+"""What a connection costs beyond its packet, and a burst; measured with Python 3.11."""
 MOST_SERVED = 65_536
 MOST_BURSTS = 64
 """Of one direction of a connection; the largest are kept."""
@@ -84,6 +88,7 @@ class _Connection:
     told: int = 0  # bytes of request bodies that observations of their own tell
     mixed: bool = False  # it bore several names, or none for long: whose bytes they are cannot be told
     over: bool = False
+    held: int = 0  # bytes accounted for
 
     @property
     def key(self) -> bytes:
@@ -112,6 +117,7 @@ class FlowBook:
         self._named: set[bytes] = set()
         self._served: OrderedDict[bytes, str | None] = OrderedDict()
         self._done: list[Seen] = []
+        self._held = 0
         self.path: str | None = None  # of the capture that is being read
 
     def __len__(self) -> int:
@@ -161,6 +167,7 @@ class FlowBook:
         if known.seen is None:
             known.seen, known.frame, known.packet, known.path = seen, seen.frame, seen.packet, self.path
             self._named.add(known.key)
+            self._account(known)
         if named.kind == "http_request":
             known.told += named.bytes_up or 0
         return True
@@ -204,6 +211,7 @@ class FlowBook:
             known.over = True
             self._over.add(known.key)
         self._under_way.move_to_end(known.key)
+        self._account(known)
         if known.seen is None and side.packets > UNDECIDED and self._told_by_address(known) is None:
             known.mixed = True  # nothing is known of it, and nothing will be
         return not known.mixed
@@ -216,7 +224,7 @@ class FlowBook:
                 self._close(known)
         while self._under_way:
             oldest = next(iter(self._under_way.values()))
-            if now - oldest.last <= IDLE and len(self._under_way) <= self._most:
+            if now - oldest.last <= IDLE:
                 break
             self._close(oldest)
         done, self._done = self._done, []
@@ -232,10 +240,24 @@ class FlowBook:
     def _open(self, ends: bytes, tcp: bool, at: int, frame: int, packet: bytes) -> _Connection:
         known = _Connection(ends, tcp, at, at, frame, packet, self.path)
         self._under_way[known.key] = known
+        self._account(known)
         return known
 
+    def _account(self, known: _Connection) -> None:
+        """Count what a connection takes, and tell those that were quiet longest as they are while there is too much of it."""
+        held = CONNECTION + len(known.packet) + BURST * sum(len(side.bursts) for side in known.sides)
+        self._held += held - known.held
+        known.held = held
+        while self._held > MOST_HELD or len(self._under_way) > self._most:
+            oldest = next(iter(self._under_way.values()))
+            if oldest is known:
+                return
+            self._close(oldest)
+
     def _forget(self, known: _Connection) -> None:
-        self._under_way.pop(known.key, None)
+        if self._under_way.pop(known.key, None) is not None:
+            self._held -= known.held
+            known.held = 0
         self._over.discard(known.key)
         self._named.discard(known.key)
 

@@ -29,7 +29,7 @@ INITIAL, RETRY = {V1: 0, V2: 1}, {V1: 3, V2: 0}
 SMALLEST = 1200
 """A client pads the datagram of an Initial to this (RFC 9000, section 14.1), so what is smaller is not tried."""
 MOST_CONNECTIONS = 8192
-MOST_BYTES = 24 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
 LARGEST_CRYPTO = 64 * 1024
 MOST_PIECES = 512
 MOST_KEYS = 4

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 MOST_FLOWS = 32_768
 MOST_SETTLED = 65_536
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 40 * 1024 * 1024
 LARGEST_STREAM = 72 * 1024
 """Of one stream: the largest hello or request head that is waited for, with its record headers."""
 MOST_PIECES = 256
