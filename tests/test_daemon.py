@@ -49,7 +49,7 @@ def running(config):
     assert status == [0], "it ends within ten seconds, and well"
 
 
-def until(condition, secs=20):
+def until(condition, secs=90):
     end = time.monotonic() + secs
     while not condition():
         assert time.monotonic() < end, "it does not come to that"
