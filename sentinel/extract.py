@@ -90,8 +90,8 @@ class Ruling:
         return self.policy.excludes(seen.client, seen.server, *seen.answers) if self.policy.exclusions else False
 
     def wants(self, seen: Observation) -> bool:
-        """Return whether *seen* becomes a finding; what only blinds us does not."""
-        return any(match.service.category != "visibility" for match in self.matcher.match(seen))
+        """Return whether *seen* becomes a finding."""
+        return any(match.kept for match in self.matcher.match(seen))
 
 
 @dataclass(slots=True)
@@ -272,14 +272,13 @@ class Extractor:
             return
         matches = self.ruling.matcher.match(seen)
         if matches and self.ruling.excludes(seen):
-            coverage.excluded += any(match.service.category != "visibility" for match in matches)
+            coverage.excluded += any(match.kept for match in matches)
             return
         for match in matches:
-            if match.service.category == "visibility":
-                if match.service.blinds != "nothing":
-                    coverage.unreadable[match.service.blinds or "other"] += 1
-            else:
+            if match.kept:
                 yield match
+            elif match.service.category == "visibility" and match.service.blinds != "nothing":
+                coverage.unreadable[match.service.blinds or "other"] += 1
 
     def _finding(
         self, match: Match, seen: Observation, raw: bytes, origin: Origin, identity: str, parser: str, arrived: datetime

@@ -329,11 +329,8 @@ def _sum(one: int | None, other: int | None) -> int | None:
 def _rings(session: Session) -> bool:
     """Return whether a session is told at all. It is kept either way.
 
-    A sanctioned system is there to be used, by those to whom policy allows it, and a page of an image search engine is
-    nothing before an image goes up.
+    A sanctioned system is there to be used, by those to whom policy allows it.
     """
-    if session.category == "reverse-image":
-        return session.stage >= Stage.UPLOAD
     return session.category != "sanctioned" or session.verdict is Verdict.UNSANCTIONED
 
 

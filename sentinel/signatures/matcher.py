@@ -48,6 +48,17 @@ class Match:
     counts_search: bool = False
     counts_upload: bool = False
 
+    @property
+    def kept(self) -> bool:
+        """Whether an observation that matched so is kept as a finding.
+
+        What blinds us accuses nobody and is only counted. Everybody opens an image search engine: of it, nothing is anybody's
+        business before an image goes up.
+        """
+        if self.service.category == "reverse-image":
+            return self.stage >= Stage.UPLOAD
+        return self.service.category != "visibility"
+
 
 @dataclass(slots=True)
 class _Known:

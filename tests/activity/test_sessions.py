@@ -125,22 +125,13 @@ def test_sanctioned_use_is_kept_and_tells_nobody():
     assert sessions.close(START + timedelta(hours=2), START).alerts == []
 
 
-def test_an_image_search_engine_is_told_of_once_an_image_goes_up():
-    """Everybody opens such pages; nothing is known before an image is sent, and nothing of a face even then."""
-    sessions, first = fold(finding(0, Stage.VISIT, service="images"))
-    assert first.alerts == []
-    _, second = fold(finding(1, Stage.UPLOAD, service="images"), finding(2, Stage.SEARCH, service="images"), sessions=sessions)
-    (alert,) = second.alerts
+def test_an_image_search_is_called_one_and_no_face_search():
+    """Nothing tells whether a face was in the image."""
+    _, changes = fold(finding(1, Stage.UPLOAD, service="images"), finding(2, Stage.SEARCH, service="images"))
+    (alert,) = changes.alerts
     assert (alert.kind, alert.severity) == ("opened", Severity.LOW)
     assert "ran an image search on Images" in alert.text
     assert "face" not in alert.text
-
-
-def test_pages_of_an_image_search_engine_close_without_a_word():
-    """A session that nobody was told of must not be summed up to anybody either."""
-    sessions, _ = fold(finding(0, Stage.VISIT, service="images"))
-    closed = sessions.close(START + timedelta(hours=2), START)
-    assert (len(closed.sessions), closed.alerts) == (1, [])
 
 
 SECRET = "url POST x.example/secret"
