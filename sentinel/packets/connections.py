@@ -435,6 +435,8 @@ class Connections:
 
         What waited behind the hole is read like a connection whose beginning was not seen.
         """
+        if flow.state == "server" and flow.buffer:
+            self._counters["certificates_cut"] += 1
         if flow.state in ("server", "dns", "http2"):
             return
         if flow.buffer and flow.state in ("begins", "lines"):

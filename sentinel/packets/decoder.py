@@ -35,6 +35,7 @@ WORDS = {
     "tunnels_too_deep": "packets in more tunnels than are followed",
     "dns_cut": "DNS messages whose end is missing",
     "http2_undecodable": "HTTP/2 connections that do not come apart",
+    "certificates_cut": "server certificates whose end is missing",
     "certificates_undecodable": "server certificates that do not come apart",
     "quic_undecrypted": "QUIC Initials that do not decrypt",
     "quic_undecodable": "QUIC Initials that do not come apart",

@@ -276,6 +276,13 @@ def test_a_server_whose_client_was_not_seen_names_itself(certificate_flight):
     assert seen.observation.names == ("www.pimeyes.com",)
 
 
+def test_a_certificate_whose_end_is_missing_is_counted(certificate_flight):
+    """A filter in the kernel lets the first segment through and not the others: nothing is told, and that is."""
+    decoder = Decoder()
+    assert decode([back(certificate_flight[:300])], decoder=decoder) == []
+    assert decoder.noteworthy() == {"server certificates whose end is missing": 1}
+
+
 def test_half_of_what_a_client_sends_says_nothing_of_the_other_half():
     """A name is never put together from two connections that used the same ports."""
     packets = [syn(), *stream(HELLO, [1400])[:1], syn(seq=700_000), *stream(OTHER, [40], first=700_001)]
