@@ -228,7 +228,7 @@ class Store:
         """Return the rule sets that findings were made with: digest -> canonical text, the one used first in front."""
         query = select(schema.rulesets).order_by(schema.rulesets.c.first_used)
         with self._reader() as connection:
-            return {row.digest: row.body for row in connection.execute(query)}
+            return {row.digest: writing.ruleset_text(row.body) for row in connection.execute(query)}
 
     def due(self, sink: str, now: datetime, limit: int) -> list[Outgoing]:
         """Return what may be sent to *sink* now, in the order of raising: of each session only the first that waits."""

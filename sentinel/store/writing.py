@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +16,12 @@ from sentinel.store import schema
 from sentinel.store.chain import Head, chain_hash
 from sentinel.store.codec import dumps, stamp
 from sentinel.store.outbox import entry
+
+LARGE = 1 << 20
+"""Characters from which on a rule set is kept compressed: a feed of a million names has 25 million, and changes daily."""
+
+PRESSED = "zlib "
+"""What a compressed rule set begins with; the text itself is JSON, and never begins so."""
 
 AT_MOST = 500
 """Values in one IN list: databases bound the number of parameters of a statement."""
@@ -141,4 +149,10 @@ def write_positions(connection: Connection, positions: Mapping[str, Any], forget
 def write_ruleset(connection: Connection, digest: str, text: str, now: datetime) -> None:
     """Keep a rule set's text, once."""
     if not among(connection, schema.rulesets.c.digest, [digest]):
-        connection.execute(insert(schema.rulesets), {"digest": digest, "body": text, "first_used": stamp(now)})
+        body = text if len(text) < LARGE else PRESSED + base64.b64encode(zlib.compress(text.encode(), 1)).decode("ascii")
+        connection.execute(insert(schema.rulesets), {"digest": digest, "body": body, "first_used": stamp(now)})
+
+
+def ruleset_text(body: str) -> str:
+    """Return a rule set's text from what `write_ruleset` kept."""
+    return zlib.decompress(base64.b64decode(body.removeprefix(PRESSED))).decode() if body.startswith(PRESSED) else body
