@@ -112,14 +112,16 @@ def directory(paths: Sequence[Path], settings: Any, config: Path | None, zone: s
 
 
 def expand(paths: Sequence[str]) -> list[str]:
-    """Return the paths with globs resolved, in their order; "-" is standard input.
+    """Return the paths with globs resolved, in their order; "-" is standard input. URLs stay as they are.
 
     Raises:
         click.BadParameter: One of them is not there.
     """
+    from sentinel.sources.places import is_remote
+
     found: list[str] = []
     for path in paths:
-        here = [path] if path == "-" or Path(path).exists() else sorted(glob.glob(path, recursive=True))
+        here = [path] if path == "-" or is_remote(path) or Path(path).exists() else sorted(glob.glob(path, recursive=True))
         if not here:
             raise click.BadParameter(f"{path}: no such file or folder, and nothing matches it as a pattern")
         found += here
