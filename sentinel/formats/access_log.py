@@ -23,8 +23,10 @@ from sentinel.observation import Action, Observation, ip_address
 
 TIME = "%d/%b/%Y:%H:%M:%S %z"
 _QUOTED = r"(?>(?:[^\"\\]|\\.)*)"
+# A syslog header in front would be taken for client, ident and user.
+_NO_HEADER = r"(?!<\d{1,3}>|[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:|\d{4}-\d\d-\d\d[T ]\d\d:|\d{1,6} <)"
 _LINE = Pattern(
-    r"(?:(?P<host>[^\s:\"\[\]]{1,255}:\d{1,5}) )?(?P<client>[^\s\"\[]{1,255}) [^\s\"\[]{1,255} "
+    _NO_HEADER + r"(?:(?P<host>[^\s:\"\[\]]{1,255}:\d{1,5}) )?(?P<client>[^\s\"\[]{1,255}) [^\s\"\[]{1,255} "
     r"(?P<user>(?>(?:(?! \[\d\d/).)*)) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rf'"(?P<request>{_QUOTED})" (?P<status>\d{{3}}|-) (?P<size>\d{{1,19}}|-)'
     rf'(?: "{_QUOTED}" "(?P<agent>{_QUOTED})"(?P<rest>(?: (?:"{_QUOTED}"|[\d.]{{1,20}}|-))*+))?\s{{0,8}}\Z',

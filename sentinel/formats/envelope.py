@@ -11,6 +11,7 @@ https://www.rsyslog.com/doc/configuration/templates.html
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sentinel.formats.pattern import Pattern
@@ -23,13 +24,19 @@ _PRI = r"(?:\d{1,6} (?=<))?(?:<\d{1,3}>)?"
 _RFC5424 = Pattern(
     rf"{_PRI}1 (?P<time>-|{ISO}) (?P<host>\S+) (?P<program>\S+) \S+ \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+)(?: |\Z)", re.ASCII
 )
+_NO_PROGRAM = r"(?!\d{4}-\d\d-\d\dT|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{0,4}:)"
+"""Where a program's name would stand, the record itself may begin with a time or an IPv6 address."""
 # A host has no brackets and no final colon, so that in a header without one the program is not taken for it. A relay may
 # put a second header straight behind its own time and host, without a program.
 _RFC3164 = Pattern(
     rf"{_PRI}[*.]?(?P<time>{MONTH_FIRST}|{ISO}):? (?:(?P<host>[^\s\[\]]*[^\s\[\]:]) )?"
-    r"(?:(?P<program>[^\s:\[\]]+)(?:\[[^\s\]]*\])?: ?|(?=<\d{1,3}>))",
+    rf"(?:{_NO_PROGRAM}(?P<program>[^\s:\[\]\"{{}}=,]+)(?:\[[^\s\]]*\])?:(?: |(?!\d{{1,5}} ))|(?=<\d{{1,3}}>))",
     re.ASCII,
 )
+
+# What is behind such a beginning may be a program's name or the record itself: only who reads it can tell.
+_WITHOUT_PROGRAM = Pattern(rf"{_PRI}[*.]?(?:{MONTH_FIRST}|{ISO}):? [\w.:-]{{1,255}}:? +(?=\S)", re.ASCII)
+_PRIORITY = Pattern(r"(?:\d{1,6} (?=<))?<\d{1,3}>(?=\S)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +60,27 @@ def peel(text: str) -> Envelope:
         rest = peeled.message[header.end() :].lstrip(" \ufeff")
         peeled = Envelope(rest, time or peeled.time_text, host or peeled.host, program)
     return peeled
+
+
+def bared(text: str) -> Iterator[str]:
+    """Yield what is behind one header, two, and so on; then behind one without a program, and behind a priority alone.
+
+    A record may begin with what looks like a header and is its own, so that whoever knows its format has to choose.
+    """
+    rest = text
+    for _ in range(RELAYS):
+        header = _RFC5424.match(rest) or _RFC3164.match(rest)
+        if header is None:
+            break
+        rest = rest[header.end() :].lstrip(" \ufeff")
+        yield rest
+    for pattern in (_WITHOUT_PROGRAM, _PRIORITY):
+        begins = pattern.match(rest)
+        if begins:
+            yield rest[begins.end() :]
+
+
+def bared_records(record: bytes) -> Iterator[bytes]:
+    """Yield what `bared` does, of a record's bytes."""
+    for text in bared(record.decode("utf-8", "surrogateescape")):
+        yield text.encode("utf-8", "surrogateescape")

@@ -8,6 +8,7 @@ from typing import Any
 
 from sentinel import formats
 from sentinel.formats.clock import StreamClock
+from sentinel.formats.envelope import bared_records
 from sentinel.formats.format import LogFormat, Malformed, Stream, cleaned
 from sentinel.observation import Observation
 
@@ -67,10 +68,17 @@ class Reader:
             stream = self._stream(self._format)
             stream.header = self._format.read_header(record, stream.header)
             return ()
+        stream = self._stream(self._format)
         try:
-            return self._format.parse(record, self._stream(self._format))
+            return self._format.parse(record, stream)
         except Malformed as error:
-            return self._by_another(record, error)
+            first = error
+        for bare in bared_records(record):
+            try:
+                return self._format.parse(bare, stream)
+            except Malformed:
+                continue
+        return self._by_another(record, first)
 
     def follows(self) -> frozenset[bytes]:
         """Return what later records hold that go on with what was read so far (`LogFormat.follow`)."""
@@ -99,12 +107,15 @@ class Reader:
 
     def _by_another(self, record: bytes, error: Malformed) -> Sequence[Observation]:
         """Read a record by the one other format that recognises it; what two recognise, or none, stays malformed."""
-        fits = [f for f in formats.FORMATS.values() if f is not self._format and f.recognise([record]) == 1.0]
-        if len(fits) != 1:
-            raise error
-        observations = fits[0].parse(record, self._stream(fits[0]))
-        self._parser = fits[0]
-        return observations
+        for one in (record, *bared_records(record)):
+            fits = [f for f in formats.FORMATS.values() if f is not self._format and f.recognise([one]) == 1.0]
+            if len(fits) > 1:
+                break
+            if fits:
+                observations = fits[0].parse(one, self._stream(fits[0]))
+                self._parser = fits[0]
+                return observations
+        raise error
 
 
 class _Probe:

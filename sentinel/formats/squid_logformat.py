@@ -25,6 +25,8 @@ from sentinel.observation import Observation, ip_address
 _REFERENCE = "http://www.squid-cache.org/Doc/config/logformat/"
 
 _ADDRESS = r"(?:[0-9A-Fa-f.:]{2,45}(?:%[\w.-]{1,20})?|-)"
+_CLIENT = rf"(?=[^.:\s]{{0,4}}[.:]|-){_ADDRESS}"
+"""An address. Without its dots or colons it might be a syslog header's month: "Dec" and "Feb" are hexadecimal."""
 _COUNT = r"(?:-?\d{1,19}|-)"
 _RESULT = r"[A-Z][A-Z_]{2,40}"
 _CODES: dict[str, Column] = {
@@ -32,7 +34,7 @@ _CODES: dict[str, Column] = {
     "tu": Column("fraction", r"\d{1,6}"),
     "tS": Column("start", r"\d{1,11}\.\d{3}"),
     "tr": Column("took", r"-?\d{1,19}"),
-    ">a": Column("client", r"[^\s\"]{1,255}"),
+    ">a": Column("client", _CLIENT),
     ">A": Column("client_name", r"[^\s\"]{1,255}"),
     ">p": Column("client_port", r"(?:\d{1,5}|-)"),
     "<a": Column("server", _ADDRESS),
