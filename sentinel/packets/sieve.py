@@ -66,7 +66,7 @@ class Table:
             self._make_room(len(flows))
         slots, missing = self._probe(flows)
         if len(missing):
-            for flow in np.unique(flows[missing]).tolist():
+            for flow in sorted(set(flows[missing].tolist())):  # np.unique would load masked arrays
                 self._add(flow)
             slots[missing] = self._probe(flows[missing])[0]
         return slots
