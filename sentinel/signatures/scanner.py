@@ -18,12 +18,20 @@ from sentinel.signatures.compiled import cache_folder, is_ours
 LARGE = 2_000
 """Needles from which on a database is kept: fewer are compiled in less time than it takes to look."""
 
+MANY = 250
+"""Literals from which on Hyperscan, looking at every fourth byte, has more to check than it saves by it."""
+
+SHORT = rb"\x01\x02\x03"
+"""A literal of three bytes, which hardly occurs, lets it look at every second one."""
+
 KEPT = 8
 """Databases that are kept, the last used; one of a hundred thousand needles has twelve megabytes."""
 
 
 def compiled(needles: Sequence[bytes], flags: Sequence[int]) -> hyperscan.Database:
     """Return *needles*, regular expressions, ready to scan with."""
+    if len(needles) >= MANY:
+        needles, flags = [*needles, SHORT], [*flags, 0]
     kept = cache_folder() / f"scanner-{_key(needles, flags)}.db" if len(needles) >= LARGE else None
     if kept is not None:
         with contextlib.suppress(OSError, hyperscan.error), kept.open("rb") as file:
