@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,7 @@ class Reloader:
         self._asked = threading.Event()
         self._lock = threading.Lock()
         self._ready: Prepared | None = None
+        self._others = _others(config, loaded.settings)
         self._used = self._look()
 
     def ask(self) -> None:
@@ -88,7 +90,8 @@ class Reloader:
     def _prepare(self, *, asked: bool) -> None:
         try:
             loaded = load(self._config)
-            restart = asked and _others(loaded.settings) != _others(self._loaded.settings)
+            others = _others(self._config, loaded.settings)
+            restart = asked and others != self._others
             blind = blind_sources(loaded.settings, self._config, loaded.lines) if restart else []
             if blind:
                 raise Problems(blind)
@@ -103,11 +106,12 @@ class Reloader:
         self._rules_of = loaded.settings
         warn_of_overdue(self._config, loaded.settings)
         if not restart:
-            if not asked and _others(loaded.settings) != _others(self._loaded.settings):
+            if others[0] != self._others[0]:
                 log.info("settings changed: only rules and policy were taken up, SIGHUP takes the rest")
             loaded = replace(loaded, settings=_with_rules(self._loaded.settings, loaded.settings))
         self._announce(ruling)
         self._loaded, self._ruling = loaded, ruling
+        self._others = others if restart else self._others
         with self._lock:
             # What was ready and not taken yet is replaced; that it was to start sources anew still holds.
             self._ready = Prepared(loaded, ruling, restart or (self._ready is not None and self._ready.restart))
@@ -131,8 +135,22 @@ def warn_of_overdue(config: Path, settings: Any) -> None:
             log.warning("rules are out of date", reason=warning.what, pack=warning.file)
 
 
-def _others(settings: Any) -> dict[str, Any]:
-    return dict(settings.model_dump(exclude=RULES))
+def _others(config: Path, settings: Any) -> tuple[dict[str, Any], Seen]:
+    """Return the settings that need sources and sinks to start anew, and what the files that they name look like now.
+
+    Certificates, secrets and mappings change under the same name, and SIGHUP is how a daemon is told.
+    """
+    dumped = dict(settings.model_dump(exclude=RULES))
+    named = [config.resolve().parent / path for path in _paths(dumped)]
+    return dumped, look([file for path in named for file in ([*path.rglob("*")] if path.is_dir() else [path])])
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _paths(inner)
 
 
 def _with_rules(running: Any, read: Any) -> Any:
