@@ -19,7 +19,7 @@ from sentinel.activity.records import Alert
 from sentinel.config.checking import blind_sources
 from sentinel.config.listeners import DnstapSource, SyslogSource
 from sentinel.config.loading import Loaded, load
-from sentinel.config.settings import CaptureSource, FileSource, InterfaceSource
+from sentinel.config.settings import CaptureSource, DatabaseSource, FileSource, InterfaceSource
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
@@ -30,6 +30,7 @@ from sentinel.sources.batch import Batch
 from sentinel.sources.burst import Burst
 from sentinel.sources.follow import Follow
 from sentinel.sources.follow_capture import FollowCapture, PacketBatch
+from sentinel.sources.follow_database import FollowDatabase
 from sentinel.sources.interface import Interface
 from sentinel.sources.listener import Listener
 from sentinel.store.store import Store, url_of
@@ -52,7 +53,7 @@ class _Source:
     """One configured source, and how far in event time it has come."""
 
     name: str
-    follow: Follow | FollowCapture | Interface | Listener
+    follow: Follow | FollowCapture | FollowDatabase | Interface | Listener
     event_time: datetime | None = None
     coverage: Coverage | None = None  # of packets, and a listener's own; that of logs is the extractor's
     idle: bool = False
@@ -172,7 +173,9 @@ class Daemon:
             round_.sources.append(source)
             round_.start(self._read, round_, source, positions, name=f"source {source.name}")
 
-    def _source(self, settings: FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource) -> _Source:
+    def _source(
+        self, settings: FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource | DatabaseSource
+    ) -> _Source:
         if isinstance(settings, SyslogSource | DnstapSource):
             listener = settings.listener(self._config.resolve().parent)
             return _Source(listener.path, listener)
@@ -187,6 +190,8 @@ class Daemon:
             )
             return _Source(interface.path, interface)
         patterns = [str(self._config.resolve().parent / pattern) for pattern in settings.patterns()]
+        if isinstance(settings, DatabaseSource):
+            return _Source(patterns[0], FollowDatabase(patterns[0], poll_secs=settings.poll_secs))
         if isinstance(settings, CaptureSource):
             return _Source(patterns[0], FollowCapture(patterns[0], ports, lambda seen: self.ruling.wants(seen)))
         follow = Follow(

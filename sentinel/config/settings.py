@@ -74,6 +74,20 @@ class CaptureSource(BaseModel):
         return [self.path]
 
 
+class DatabaseSource(BaseModel):
+    """A database that a program adds rows to: Pi-hole's, or a browser's history."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["database"]
+    path: str = Field(description="The file; it may appear later.")
+    poll_secs: float = Field(10.0, gt=0, le=3600, description="How often it is looked at.")
+
+    def patterns(self) -> list[str]:
+        """Return the path as a list."""
+        return [self.path]
+
+
 class InterfaceSource(BaseModel):
     """A network interface: a mirror port, a tap, or a gateway's own."""
 
@@ -99,7 +113,9 @@ def _is_no_neighbours(port: int) -> int:
 
 
 DnsPort = Annotated[int, Field(ge=1, le=65535), AfterValidator(_is_no_neighbours)]
-Source = Annotated[FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource, Field(discriminator="type")]
+Source = Annotated[
+    FileSource | CaptureSource | InterfaceSource | SyslogSource | DnstapSource | DatabaseSource, Field(discriminator="type")
+]
 
 
 class Common(BaseModel):

@@ -29,7 +29,10 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a program keeps, and how its rows are read: from the number on that is given, in the order of their numbers."""
+    """What a program keeps, and how its rows are read: from the number on that is given, in the order of their numbers.
+
+    A row's first column is its number, the second its time.
+    """
 
     format: str
     tables: frozenset[str]  # by which it is told
@@ -40,21 +43,25 @@ KINDS = (
     Kind(
         "pihole-ftl",
         frozenset({"queries", "ftl"}),
-        "SELECT id, timestamp, type, status, domain, client FROM queries WHERE id > ? ORDER BY id",
+        "SELECT id, timestamp, type, status, domain, client FROM queries WHERE id >= ? ORDER BY id",
     ),
     Kind(
         "chrome-history",
         frozenset({"visits", "urls"}),
         "SELECT visits.id, visit_time, urls.url, transition FROM visits JOIN urls ON urls.id = visits.url"
-        " WHERE visits.id > ? ORDER BY visits.id",
+        " WHERE visits.id >= ? ORDER BY visits.id",
     ),
     Kind(
         "firefox-history",
         frozenset({"moz_historyvisits", "moz_places"}),
         "SELECT v.id, visit_date, p.url, visit_type FROM moz_historyvisits v JOIN moz_places p ON p.id = v.place_id"
-        " WHERE v.id > ? ORDER BY v.id",
+        " WHERE v.id >= ? ORDER BY v.id",
     ),
 )
+
+
+Mark = tuple[int, int | float]
+"""Number and time of the row that was read last. Where that row is another now, or gone, the database was begun anew."""
 
 
 class Unreadable(Exception):
@@ -65,17 +72,27 @@ def rows(where: str, source: Input, damage: str | None) -> Iterator[Batch]:
     """Yield all rows of the database at *where*."""
     losses: tuple[Loss, ...] = (Loss(0, None, f"damaged: {damage}"),) if damage else ()
     try:
-        for kind, records, places in read(where, after=0):
-            source = Input(source.path, kind.format, source.modified, None, kind.format, source.zone)
-            yield batch_of(source, records, places, records, losses=losses)
+        for part in read(where):
+            source = Input(source.path, part.kind.format, source.modified, None, part.kind.format, source.zone)
+            yield batch_of(source, part.records, part.places, part.records, losses=losses)
             losses = ()
     except Unreadable as error:
         losses += (Loss(0, None, str(error)),)
     yield batch_of(source, [], [], None, ends=True, losses=losses)
 
 
-def read(where: str, after: int, *, live: bool = False) -> Iterator[tuple[Kind, list[bytes], list[int]]]:
-    """Yield rows with numbers above *after*, as JSON, and their numbers, many at a time; once at least, perhaps with none.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows as JSON, their numbers, and the mark to go on from."""
+
+    kind: Kind
+    records: list[bytes]
+    places: list[int]
+    mark: Mark | None
+
+
+def read(where: str, after: Mark | None = None, *, live: bool = False) -> Iterator[Part]:
+    """Yield the rows behind the mark *after*, many at a time; once at least, perhaps with none.
 
     *live*: take part in the locking of a database that its program shares, in place of a copy; that touches its `-shm` file.
 
@@ -83,31 +100,38 @@ def read(where: str, after: int, *, live: bool = False) -> Iterator[tuple[Kind, 
         Unreadable: It is damaged, of no known kind, or changes all the time.
     """
     for _ in range(TRIES):
-        before = _state(where)
+        before = state(where)
         try:
             with _opened(where, live=live) as (database, copied):
-                if copied and _state(where) != before:
+                if copied and state(where) != before:
                     continue  # half of the copy may be old and half new
-                kind = _kind(database)
-                cursor = database.execute(kind.query, (after,))
-                names = [column[0] for column in cursor.description]
-                while found := cursor.fetchmany(ROWS):
-                    if not (copied or live) and _state(where) != before:
+                for part in _parts(database, after):
+                    if not (copied or live) and state(where) != before:
                         break
-                    after = found[-1][0]
-                    yield kind, [_json(names, row) for row in found], [row[0] for row in found]
+                    after = part.mark
+                    yield part
                 else:
-                    yield kind, [], []
                     return
         except sqlite3.Error as error:
-            locked = "locked" in str(error) or "unable to open" in str(error)
-            if live and locked:
+            if live and ("locked" in str(error) or "unable to open" in str(error)):
                 live = False  # its program keeps it for itself
-            elif _state(where) == before:
+            elif state(where) == before:
                 raise Unreadable(f"the database cannot be read: {error}") from error
         except OSError as error:
             raise Unreadable(f"the database cannot be read: {error.strerror}") from error
     raise Unreadable("the database changes all the time; copy it, and read the copy")
+
+
+def _parts(database: sqlite3.Connection, after: Mark | None) -> Iterator[Part]:
+    kind = _kind(database)
+    cursor = database.execute(kind.query, (after[0] if after else 0,))
+    if after and tuple((cursor.fetchone() or ())[:2]) != tuple(after):
+        cursor, after = database.execute(kind.query, (0,)), None
+    names = [column[0] for column in cursor.description]
+    while found := cursor.fetchmany(ROWS):
+        after = found[-1][:2]
+        yield Part(kind, [_json(names, row) for row in found], [row[0] for row in found], after)
+    yield Part(kind, [], [], after)
 
 
 def _json(names: list[str], row: tuple[object, ...]) -> bytes:
@@ -155,7 +179,7 @@ def _has_content(path: str) -> bool:
         return False
 
 
-def _state(where: str) -> tuple[tuple[int, int, int], ...]:
+def state(where: str) -> tuple[tuple[int, int, int], ...]:
     """Return what changes when the database or a journal of it is written to."""
     found = []
     for ending in ("", "-wal", "-journal"):

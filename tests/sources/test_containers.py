@@ -276,16 +276,21 @@ def test_a_history_that_a_crash_left_with_a_hot_journal_is_read_as_its_browser_w
         (copy / name).write_bytes((tmp_path / name).read_bytes())
     database.execute("ROLLBACK")
     database.close()
-    rows = [place for _kind, _records, places in read(str(copy / "History"), 0) for place in places]
+    rows = [place for part in read(str(copy / "History")) for place in part.places]
     assert rows == [1]
     assert (copy / "History-journal").stat().st_size > 0
 
 
-def test_rows_after_a_number_are_read_alone(tmp_path):
-    """A database that is followed is not read from its beginning each time."""
-    database = history(tmp_path / "History")
+def test_rows_behind_a_mark_are_read_alone_unless_the_database_was_begun_anew(tmp_path):
+    """A followed database is not read from its beginning each time; one that was cleared counts its rows anew."""
+    path = str(tmp_path / "History")
+    database = history(path)
+    mark = [part.mark for part in read(path)][-1]
     visit(database, 5)
-    assert [places for _kind, _records, places in read(str(tmp_path / "History"), 1) if places] == [[5]]
+    assert [part.places for part in read(path, mark) if part.places] == [[5]]
+    database.execute("DELETE FROM visits")
+    database.execute("INSERT INTO visits VALUES(1, 5, 7, 1)")
+    assert [part.places for part in read(path, mark) if part.places] == [[1]]
     database.close()
 
 
