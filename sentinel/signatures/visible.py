@@ -47,23 +47,35 @@ def views(service: Service) -> list[View]:
             "the name, where the client encrypts it (ECH)",
         ),
         _view(service, "Proxy that does not look inside: tunnels (CONNECT) with their sizes", _by_tunnel(service)),
-        View(
-            "Proxy that inspects TLS, or plain HTTP: requests", list(_by_request(service)),
-            ["what stands behind the # of a URL, and what a request carries inside"],
-        ),
-        View("Mail gateway: senders", list(_by_mail(service)), []),
+        _requests(service),
+        _mails(service),
     ]  # fmt: skip
 
 
 def _view(service: Service, observer: str, sights: Iterator[Sight], *blind: str) -> View:
     shown = list(sights)
     if not shown:
-        return View(
-            observer, [], ["nothing of it: no host of its own is known, and on hosts that serve much else only requests tell"]
-        )
+        return View(observer, [], [_nothing(service)])
     asked = {Stage.of(one.stage) for one in service.indicators if one.url and Stage.of(one.stage) > Stage.VISIT}
     missing = ", ".join(stage.word for stage in sorted(asked - {sight.stage for sight in shown}))
     return View(observer, shown, [*blind, *([f"{missing}: a proxy that inspects TLS sees them"] if missing else [])])
+
+
+def _nothing(service: Service) -> str:
+    if any(indicator.url for indicator in service.indicators):
+        return "anything: its hosts alone prove nothing, so that only requests are matched"
+    return "anything: no host of its own is known"
+
+
+def _requests(service: Service) -> View:
+    shown = list(_by_request(service))
+    blind = "what stands behind the # of a URL, and what a request carries inside" if shown else _nothing(service)
+    return View("Proxy that inspects TLS, or plain HTTP: requests", shown, [blind])
+
+
+def _mails(service: Service) -> View:
+    shown = list(_by_mail(service))
+    return View("Mail gateway: senders", shown, [] if shown else ["anything: no sender of its own is known"])
 
 
 def _by_name(service: Service, kind: Kind, *, noted: bool = False) -> Iterator[Sight]:

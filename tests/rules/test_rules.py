@@ -353,3 +353,15 @@ def test_a_log_of_every_case_gives_what_each_case_says(tmp_path):
         if file.category != "reverse-image" or Stage.of(case.stage) >= Stage.UPLOAD
     }
     assert seen == wanted
+
+
+@pytest.mark.parametrize(("path", "severity"), [("secure_searches", Severity.CRITICAL), ("searches", Severity.HIGH)])
+def test_a_hidden_search_in_a_proxys_log_makes_its_session_critical(path, severity):
+    """From the log's line to the alert: the mode that hides a search from the vendor's own history stands out."""
+    ruling = Ruling.of(CATALOG, Policy())
+    url = f"https://app.clearview.ai/api/v1/{path}"
+    line = f"1767268800.000 50 10.0.0.7 TCP_MISS/200 900 POST {url} jdoe HIER_DIRECT/192.0.2.9 -\n"
+    source = Input("log", "key", TIME, None, "squid-native", "UTC")
+    matched, _position = Extractor(ruling).take(Batch(source, memoryview(line.encode()), 0, {}, TIME, ends=True))
+    changes = Sessions(ruling.facts, ruling.policy).fold([(one.finding, one.search, one.upload) for one in matched], TIME)
+    assert [(alert.kind, alert.severity, alert.session.searches) for alert in changes.alerts] == [("opened", severity, 1)]
