@@ -55,7 +55,7 @@ def _indicator(entry: Entry, creator: str, modified: str) -> dict[str, Any]:
         "created": CREATED,
         "modified": modified,
         "confidence": CONFIDENCE[entry.confidence],
-        "labels": [service.category, f"severity:{entry.severity}", f"stage:{entry.indicator.stage}"],
+        "labels": [service.category, f"severity:{entry.severity}", f"stage:{entry.indicator.stage}", *_said(entry)],
         "external_references": [
             {"source_name": SOURCE, "external_id": service.id},
             *({"source_name": "reference", "url": one} for one in service.references if one.startswith("https://")),
@@ -71,6 +71,17 @@ def _indicator(entry: Entry, creator: str, modified: str) -> dict[str, Any]:
     if entry.indicator.note:
         found["description"] = entry.indicator.note
     return found
+
+
+def _said(entry: Entry) -> Iterator[str]:
+    """Yield what else is so of an indicator, as labels."""
+    one = entry.indicator
+    if one.basis:
+        yield f"basis:{one.basis}"
+    if one.polled:
+        yield "polled"
+    if one.secret:
+        yield "secret"
 
 
 def pattern(entry: Entry) -> str:
