@@ -43,5 +43,5 @@ def list_rules(rules: tuple[Path, ...], as_json: bool) -> None:
         click.echo(json.dumps({"ruleset": catalog.digest, "services": rows}, indent=2))
         return
     for service in services:
-        click.echo(f"{service.id:28} {service.category:14} {service.severity:9} {service.name}")
+        click.echo(f"{service.id:28} {service.category:26} {service.severity:9} {service.name}")
     click.echo(f"{len(services)} services, rule set {catalog.digest[:12]}", err=True)
