@@ -23,6 +23,8 @@ from sentinel.config.settings import CaptureSource, DatabaseSource, FileSource, 
 from sentinel.coverage import Coverage
 from sentinel.engine import Engine
 from sentinel.extract import Extractor, Ruling
+from sentinel.investigate.following import IdentityWatch
+from sentinel.investigate.naming import sources_of
 from sentinel.problems import Problems
 from sentinel.reload import Reloader, warn_of_overdue
 from sentinel.sinks.delivery import Drain, accepts
@@ -147,6 +149,10 @@ class Daemon:
         settings = round_.loaded.settings
         extractor = Extractor(self.ruling, zone=settings.timezone, positions=store.positions())
         engine = Engine(extractor, store, route=self._route, gap=settings.gap)
+        identity = IdentityWatch(sources_of(settings, self._config), lambda: self.ruling.policy)
+        if settings.identity:
+            identity.look()  # ahead of the first batch, so that no session has to be revised without need
+            round_.start(identity.run, round_.stop, name="identity")
         try:
             self._start_sinks(round_, store)
             self._start_sources(round_, store)
@@ -154,6 +160,8 @@ class Daemon:
             while not self._stop.is_set():
                 if self._taken_up(engine):
                     return
+                if (directory := identity.take()) is not None:
+                    self._tell(engine.know(directory).alerts, round_)
                 self._step(engine, round_)
         finally:
             round_.end(lambda source, batch: self._take(engine, round_, source, batch))

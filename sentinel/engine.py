@@ -84,6 +84,14 @@ class Engine:
         self.extractor.ruling = ruling
         self.sessions.use(ruling.facts, ruling.policy)
 
+    def know(self, directory: Directory) -> Taken:
+        """Name people by *directory* from now on; revise the remembered sessions that it tells otherwise, and commit that."""
+        self._directory = directory
+        changes = self.sessions.know(directory, self._now())
+        if changes.sessions:
+            self._write([], changes, {}, [])
+        return Taken(alerts=changes.alerts)
+
     def take(self, batch: Batch) -> Taken:
         """Take one batch of log records through everything, and commit what it yields with its position."""
         matched, position = self.extractor.take(batch)

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,38 @@ def test_a_reload_takes_new_rules_and_policy(tmp_path):
             file.write(HIT.format(2))
         until(lambda: len(kept(tmp_path)[1]) == 2)
     assert sorted(s.verdict.value for s in kept(tmp_path)[0]) == ["sanctioned", "unsanctioned"]
+
+
+def test_identity_sources_are_followed_and_an_ended_exception_is_told_once(tmp_path):
+    """Who had the address is in the session; a record that comes later revises it; oversight hears of the exception's end."""
+    log, table = tmp_path / "access.log", tmp_path / "static.csv"
+    now = datetime.now(UTC)
+    before, ended, after = ((now + timedelta(hours=hours)).isoformat() for hours in (-3, -1, 3))
+    log.write_text(HIT.format(1).replace("1795411169.935", f"{(now - timedelta(hours=2)).timestamp():.3f}"))
+    head = f"address,user,from,until\n10.0.0.1,ebert,{before},{after}\n"
+    table.write_text(head)
+    exception = {
+        "service": "pimeyes", "person": "ebert", "from": before, "until": ended, "case": "12/26", "legal_basis": "order",
+        "approved_by": "Adams",
+    }  # fmt: skip
+    config = configured(tmp_path, follow(log), identity=[{"path": "static.csv"}], policy={"exceptions": [exception]})
+    with running(config):
+        until(lambda: [(s.user, s.verdict.value) for s in kept(tmp_path)[0]] == [("ebert", "excepted")])
+        table.write_text(head + f"10.0.0.1,ruiz,{before},{after}\n")
+        until(lambda: [(s.user, s.verdict.value) for s in kept(tmp_path)[0]] == [(None, "unsanctioned")])
+    with running(config):
+        until(lambda: "exception-ended" in alerts_of(tmp_path))
+    kinds = alerts_of(tmp_path)
+    assert kinds.count("exception-ended") == 1
+    assert "revised" in kinds
+
+
+def alerts_of(folder):
+    store = Store.open(url_of("state.db", folder))
+    try:
+        return [alert.kind for alert in store.alerts()]
+    finally:
+        store.close()
 
 
 def test_a_reload_with_a_mistake_keeps_the_last_good_set(tmp_path):

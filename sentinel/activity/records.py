@@ -10,7 +10,7 @@ from sentinel.observation import Observation
 from sentinel.terms import Basis, Severity, Stage, Verdict
 
 AlertKind = Literal[
-    "opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-backlog", "sink-test", "exception-ended"
+    "opened", "escalated", "closed", "source-silent", "coverage-gap", "sink-backlog", "sink-test", "exception-ended", "revised"
 ]
 
 

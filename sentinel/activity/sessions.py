@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.activity.naming import named, use_of
 from sentinel.activity.records import Alert, Finding, Session
-from sentinel.activity.wording import closed_text, escalated_text, hidden_text, opened_text
+from sentinel.activity.wording import closed_text, escalated_text, hidden_text, opened_text, revised_text
 from sentinel.policy.policy import Policy
 from sentinel.signatures.service import Service
 from sentinel.terms import Basis, Severity, Stage, Verdict
@@ -144,6 +144,26 @@ class Sessions:
                 known = self._known[keys[session_id]]
                 known[known.index(session)] = judged
                 changes.alerts.extend(_raised(before.get(session_id), judged, now))
+        return changes
+
+    def know(self, directory: Directory, now: datetime) -> Changes:
+        """Name people by *directory* from now on, and revise the remembered sessions of which it says something else.
+
+        A revision that names another person, or changes the verdict, is told.
+        """
+        self._directory = directory
+        changes = Changes()
+        for sessions in self._known.values():
+            for index, session in enumerate(sessions):
+                judged = self._judged(session)
+                if judged == session:
+                    continue
+                revised = (judged.user, judged.verdict) != (session.user, session.verdict)
+                if revised:
+                    judged = replace(judged, revision=session.revision + 1)
+                sessions[index] = changes.sessions[judged.id] = judged
+                if revised and _rings(judged) and not self._policy.excludes(judged.client):
+                    changes.alerts.append(_alert("revised", judged, now, revised_text(judged, session)))
         return changes
 
     def close(self, watermark: datetime, now: datetime) -> Changes:
@@ -347,7 +367,12 @@ def _raised(old: Session | None, session: Session, now: datetime) -> list[Alert]
 
 
 def _alert(kind: str, session: Session, now: datetime, text: str, how: str = "") -> Alert:
-    mark = {"opened": "", "escalated": how or session.stage.word, "closed": str(session.revision)}[kind]
+    mark = {
+        "opened": "",
+        "escalated": how or session.stage.word,
+        "closed": str(session.revision),
+        "revised": str(session.revision),
+    }[kind]
     return Alert(
         id="al_" + digest(session.id, kind, mark),
         kind=kind,  # type: ignore[arg-type]

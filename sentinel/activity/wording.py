@@ -75,6 +75,15 @@ def closed_text(session: Session) -> str:
     return f"{who(session)} {_did(session)}{_names(session)}; session over with {', '.join(counts)}: {_judged(session)}"
 
 
+def revised_text(session: Session, before: Session) -> str:
+    """Say that later records tell otherwise who a session is about, or whether it was allowed."""
+    was = printable(before.user) if before.user else "nobody"
+    now = printable(session.user) if session.user else "nobody"
+    named = f"names {now} instead of {was}" if now != was else f"is {session.verdict} instead of {before.verdict}"
+    why = f" ({printable(session.identity)})" if session.identity else ""
+    return f"Revised: the session of {session.client} on {session.service_name} {named}{why}: {_judged(session)}"
+
+
 def _did(session: Session) -> str:
     if session.attempts and session.attempts == session.findings:
         return f"was refused access to {session.service_name}"

@@ -111,6 +111,29 @@ def directory(paths: Sequence[Path], settings: Any, config: Path | None, zone: s
     return directory_of([*sources_of(settings, config), *(IdentityFiles(path, zone) for path in paths)], policy)
 
 
+def ruled(config: Path | None, policy: Path | None, zone: str | None) -> tuple[Any, Policy]:
+    """Return the settings, None without *config*, and the policy: that of the file *policy*, else the settings' own.
+
+    Raises:
+        Problems: A mistake in them.
+    """
+    from sentinel.policy.policy import Policy
+
+    settings, found, catalog = None, Policy(), None
+    if config is not None:
+        from sentinel.config.loading import load
+
+        loaded = load(config)
+        settings, found, catalog = loaded.settings, loaded.policy, loaded.catalog
+    if policy is not None:
+        from sentinel.config.rules import RuleSources, checked_rules, load_policy
+        from sentinel.formats.clock import zone_of
+
+        zone = zone or (settings.timezone if settings else None)
+        found = load_policy(policy, zone_of(zone), catalog or checked_rules(RuleSources()))
+    return settings, found
+
+
 def expand(paths: Sequence[str]) -> list[str]:
     """Return the paths with globs resolved, in their order; "-" is standard input. URLs stay as they are.
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sentinel.cli import shared
-from sentinel.formats.clock import zone_of
 from sentinel.observation import ip_address
-from sentinel.policy.policy import Policy
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,7 +43,7 @@ def who(
     canonical = ip_address(address)
     if canonical is None:
         raise click.BadParameter(f"{address!r} is no IP address")
-    settings, ruled = _loaded(config, policy, zone)
+    settings, ruled = shared.ruled(config, policy, zone)
     zone = zone or (settings.timezone if settings else None)
     when = shared.moment(time, zone)
     assert when is not None
@@ -60,21 +58,6 @@ def who(
         click.echo(json.dumps(_document(canonical, when, answer, kept)))
     else:
         _tell(answer, kept)
-
-
-def _loaded(config: Path | None, policy: Path | None, zone: str | None) -> tuple[Any, Policy]:
-    settings, ruled, catalog = None, Policy(), None
-    if config is not None:
-        from sentinel.config.loading import load
-
-        loaded = load(config)
-        settings, ruled, catalog = loaded.settings, loaded.policy, loaded.catalog
-    if policy is not None:
-        from sentinel.config.rules import RuleSources, checked_rules, load_policy
-
-        zone = zone or (settings.timezone if settings else None)
-        ruled = load_policy(policy, zone_of(zone), catalog or checked_rules(RuleSources()))
-    return settings, ruled
 
 
 def _sessions(config: Path | None, store: Path | None, case: Path | None, address: str, when: datetime) -> list[Session]:

@@ -19,7 +19,7 @@ from sentinel.terms import Basis, Severity, Stage
 OCSF_VERSION = "1.8.0"
 CLASS, CATEGORY = 2004, 2
 
-ACTIVITIES = {"opened": 1, "escalated": 2, "closed": 3}
+ACTIVITIES = {"opened": 1, "escalated": 2, "revised": 2, "closed": 3}
 """`activity_id` by the alert's kind: Create, Update, Close; all other alerts are findings of their own."""
 
 STATUSES = {1: (1, "New"), 2: (2, "In Progress"), 3: (4, "Resolved")}

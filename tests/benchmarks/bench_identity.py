@@ -9,6 +9,7 @@ docs/identity.md is replaced.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import re
 import sys
@@ -22,34 +23,44 @@ from tests.identity.weighing import Figures, figures, live_figures  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "identity.md"
 ASKED = 400
-LIVE = 5
-"""So many small departments are also asked about while their records still come in."""
+LIVE = 4
+"""So many departments are also asked about while their records still come in."""
 
 
 def main() -> None:
     """Measure, and print or write the table."""
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--departments", type=int, default=100)
+    given.add_argument("--jobs", type=int, default=2)
     given.add_argument("--write", action="store_true")
     asked = given.parse_args()
     rows = {"50 to 499": Figures(), "500 to 5,000": Figures()}
     live = Figures()
-    for seed in range(asked.departments):
-        size = round(50 * 100 ** (random.Random(seed).random() ** 2))  # 50 to 5,000, more small ones than large ones
-        made = Maker(size, seed).make()
-        random.Random(seed).shuffle(made.visits)
-        del made.visits[ASKED:]
-        found = figures(made)
-        rows["50 to 499" if size < 500 else "500 to 5,000"] += found
-        if size < 100 and live.departments < LIVE:
-            live += live_figures(made)
-        print(seed, size, found.visits, found.wrong, f"{found.said_share:.3f}", file=sys.stderr, flush=True)
+    with multiprocessing.Pool(asked.jobs) as pool:
+        for nth, found in enumerate(pool.imap_unordered(measured, range(asked.departments)), 1):
+            rows["50 to 499" if found.people < 500 else "500 to 5,000"] += found
+            print(nth, found.people, found.visits, found.wrong, f"{found.said_share:.3f}", file=sys.stderr, flush=True)
+        for found in pool.imap_unordered(measured_live, range(LIVE)):
+            live += found
     text = _table(rows, live)
     if asked.write:
         page = DOCUMENT.read_text(encoding="utf-8")
         begin, end = "<!-- measured -->\n", "<!-- /measured -->"
         DOCUMENT.write_text(re.sub(f"{begin}.*{end}", lambda _: begin + text + end, page, flags=re.DOTALL), encoding="utf-8")
     print(text)
+
+
+def measured(seed: int) -> Figures:
+    """Return the figures of one department, of 50 to 5,000 people: more of them are small than large."""
+    made = Maker(round(50 * 100 ** (random.Random(seed).random() ** 4)), seed).make()
+    random.Random(seed).shuffle(made.visits)
+    del made.visits[ASKED:]
+    return figures(made)
+
+
+def measured_live(seed: int) -> Figures:
+    """Return the figures of a department of 50 whose records still come in."""
+    return live_figures(Maker(50, seed).make(), every=240)
 
 
 def _table(rows: dict[str, Figures], live: Figures) -> str:

@@ -153,10 +153,9 @@ class Maker:
 
     def given(self, device: str, site: int, now: float) -> str:
         """Return the address that the server gives: the old one if it is free, else any; none that answers a ping."""
-        free = [one for one in self.pools[site] if self.busy.get(one, -1) <= now]
-        unused = [one for one in free if self.squatted.get(one, -1) <= now or self.random.random() < 0.05]
-        before = self.last.get((device, site))
-        address = before if before in unused else self.random.choice(unused)
+        address = self.last.get((device, site)) or self.random.choice(self.pools[site])
+        while self.busy.get(address, -1) > now or (self.squatted.get(address, -1) > now and self.random.random() > 0.05):
+            address = self.random.choice(self.pools[site])
         if self.squatted.get(address, -1) > now:
             self.conflicts.append((address, now, self.squatted[address]))
         self.last[device, site] = address

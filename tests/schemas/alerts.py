@@ -47,7 +47,8 @@ sessions = st.builds(
 
 alerts = st.builds(
     alert,
-    of=sessions, kind=st.sampled_from(["opened", "escalated", "closed"]), severity=st.sampled_from(Severity), text=HOSTILE,
+    of=sessions, kind=st.sampled_from(["opened", "escalated", "closed", "revised"]), severity=st.sampled_from(Severity),
+    text=HOSTILE,
     url=MAYBE | st.just("http://["), method=MAYBE, server=st.none() | st.ip_addresses().map(str),
     extra=st.dictionaries(HOSTILE, HOSTILE, max_size=2),
 ) | st.builds(

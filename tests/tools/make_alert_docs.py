@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sentinel.activity.records import Alert, Session
-from sentinel.activity.wording import closed_text, escalated_text, opened_text
+from sentinel.activity.wording import closed_text, escalated_text, opened_text, revised_text
 from sentinel.schemas import SCHEMAS
 from sentinel.schemas.asim import SEVERITIES as ASIM
 from sentinel.schemas.cim import SEVERITIES as CIM
@@ -99,6 +99,8 @@ def examples() -> list[Alert]:
         alert("escalated", 2, risen, escalated_text(risen, Stage.LOGIN), **request),
         alert("closed", 3, over, closed_text(over)),
     ]
+    told = session(**further, user=None, users=(), revision=1, identity="cannot say: the address changed hands meanwhile")
+    made.append(alert("revised", 4, told, revised_text(told, over)))
     for kind, text in texts.items():
         made.append(alert(kind, len(made) + 1, None, text, severity=severities.get(kind, Severity.MEDIUM)))
     return made
