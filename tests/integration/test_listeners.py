@@ -51,7 +51,13 @@ def write(log: Path, numbers: range) -> None:
         file.writelines(map(line, numbers))
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp", "tcp-counted", "tls", "relp"])
+def theirs_of(keys: lab.Certificate) -> dict[str, str]:
+    """Return how rsyslog's omrelp is told of certificates."""
+    files = {"tls.cacert": keys.certificate, "tls.mycert": keys.certificate, "tls.myprivkey": keys.key}
+    return {name: str(file) for name, file in files.items()} | {"tls.authmode": "certvalid"}
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tcp-counted", "tls", "relp", "relp-tls"])
 def test_what_rsyslog_sends_is_judged_once_and_says_where_it_comes_from(tmp_path, log, transport):
     """Every way in which rsyslog forwards; its address and the host that it names are the log's origin."""
     port = lab.free_port()
@@ -68,6 +74,7 @@ def test_what_rsyslog_sends_is_judged_once_and_says_where_it_comes_from(tmp_path
         "tcp-counted": (source("tcp", port), senders.fwd(port, "tcp", tcp_framing="octet-counted"), ""),
         "tls": (source("tls", port, **tls), senders.fwd(port, "tcp", **drivers), trust),
         "relp": (source("relp", port), senders.relp(port), ""),
+        "relp-tls": (source("relp-tls", port, **tls), senders.relp(port, tls="on", **theirs_of(keys)), ""),
     }
     ours, theirs, extra = ways[transport]
     with running(write_config(tmp_path, [ours], [])) as daemon:
