@@ -30,7 +30,7 @@ HOSTS = [
 PATHS = ["/", "/api/search", "/api/v1/searches", "/spaces/UnFakePro/FaceSearch", "/a?u=pimeyes.com", "/%61pi/search"]
 
 LINES = {path.stem: path.read_text() for path in (Path(__file__).parent / "data" / "formats" / "lines").iterdir()}
-"""For each format its header lines and a record of an access, with @n@, @host@, @labels@ and @path@ to be filled.
+"""For each format its header lines and a record of an access, with @n@, @id@, @host@, @labels@ and @path@ to be filled.
 
 @and@ parts the records where one access takes several.
 """
@@ -39,7 +39,13 @@ LINES = {path.stem: path.read_text() for path in (Path(__file__).parent / "data"
 def lines_of(name, n, host, path="/", written=None):
     """Return a format's header lines and one record."""
     labels = "".join(f"({len(label)}){label}" for label in host.split(".")) + "(0)"
-    text = LINES[name].replace("@n@", str(n)).replace("@host@", written or host).replace("@labels@", labels)
+    text = (
+        LINES[name]
+        .replace("@n@", str(n))
+        .replace("@id@", f"4F1A2B3C0{n}")
+        .replace("@host@", written or host)
+        .replace("@labels@", labels)
+    )
     header, newline, record = text.removesuffix("\n").rpartition("\n")
     record = record.replace("@path@", path).replace("@and@", "\n")
     return (header + newline).encode(), (record + "\n").encode("utf-8")
