@@ -47,6 +47,17 @@ def issue(directory: Path, names: Sequence[str]) -> Issued:
     return files
 
 
+def authority_of(directory: Path) -> Path:
+    """Make an authority, and return the PEM file with its certificate and key."""
+    own = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The town's proxy")])
+    root = _begin(issuer, issuer, own.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    key = own.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = directory / "authority.pem"
+    path.write_bytes(root.sign(own, hashes.SHA256()).public_bytes(PEM) + key)
+    return path
+
+
 def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
