@@ -6,7 +6,7 @@ import string
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.observation import Observation
@@ -49,7 +49,6 @@ def spelt(name, spelling, marks):
 
 @pytest.mark.parametrize("spelling", ["plain", "json", "zeek", "percent", "labels"])
 @pytest.mark.parametrize("limit", [10**9, 0])
-@settings(max_examples=150)
 @given(
     data=st.data(), names=st.lists(hosts, min_size=1, max_size=8), before=st.binary(max_size=20), after=st.binary(max_size=20)
 )
@@ -73,7 +72,6 @@ def test_every_record_that_matches_is_found(spelling, limit, data, names, before
     assert all(0 < end <= len(record) for end in found)
 
 
-@settings(max_examples=200)
 @given(
     names=st.lists(hosts, min_size=1, max_size=20), data=st.binary(max_size=300), spelling=st.sampled_from(["plain", "labels"])
 )
