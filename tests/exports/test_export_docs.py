@@ -14,6 +14,8 @@ from sentinel.cli.rules import rules
 from sentinel.signatures import exports
 from tests.exports import cases
 
+pytestmark = pytest.mark.integration  # the whole catalog, through other people's parsers, takes seconds
+
 PAGE = (Path(__file__).parents[2] / "docs" / "exports.md").read_text()
 COMMANDS = [found for found in re.findall(r"`sentinel rules ((?:export|import) [^`]*)`", PAGE) if "TARGET" not in found]
 

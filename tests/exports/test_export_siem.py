@@ -20,6 +20,8 @@ import pytest
 from sentinel.signatures.exports.target import DETECTED
 from tests.exports import cases
 
+pytestmark = pytest.mark.integration  # the whole catalog, through other people's parsers, takes seconds
+
 Document = dict[str, str]
 Queries = dict[str, Callable[[Document], bool]]
 

@@ -21,6 +21,8 @@ from sigma.backends.splunk import SplunkBackend
 from sigma.backends.sqlite import sqliteBackend
 from sigma.collection import SigmaCollection
 
+pytestmark = pytest.mark.integration  # the whole catalog, through other people's parsers, takes seconds
+
 FIELDS = {"dns": "query", "proxy": "cs-host", "network_connection": "DestinationHostname"}
 
 

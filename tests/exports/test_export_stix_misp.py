@@ -21,6 +21,8 @@ from sentinel.signatures.matcher import Matcher
 from sentinel.signatures.service import Indicator
 from tests.exports import cases
 
+pytestmark = pytest.mark.integration  # the whole catalog, through other people's parsers, takes seconds
+
 stix2 = pytest.importorskip("stix2", reason="stix2 is not installed; tests/run gets it")
 pymisp = pytest.importorskip("pymisp", reason="pymisp is not installed; tests/run gets it")
 
