@@ -87,7 +87,13 @@ class Engine:
     def know(self, directory: Directory) -> Taken:
         """Name people by *directory* from now on; revise the remembered sessions that it tells otherwise, and commit that."""
         self._directory = directory
-        changes = self.sessions.know(directory, self._now())
+        return self._revised(self.sessions.know(directory, self._now()))
+
+    def revise(self) -> Taken:
+        """Judge what the store held already by the policy and identity of today's inquiry, and commit what that changes."""
+        return self._revised(self.sessions.revise(self._now()))
+
+    def _revised(self, changes: Changes) -> Taken:
         if changes.sessions:
             self._write([], changes, {}, [])
         return Taken(alerts=changes.alerts)

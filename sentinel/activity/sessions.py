@@ -147,11 +147,12 @@ class Sessions:
         return changes
 
     def know(self, directory: Directory, now: datetime) -> Changes:
-        """Name people by *directory* from now on, and revise the remembered sessions of which it says something else.
-
-        A revision that names another person, or changes the verdict, is told.
-        """
+        """Name people by *directory* from now on, and revise what it tells otherwise; see `revise`."""
         self._directory = directory
+        return self.revise(now)
+
+    def revise(self, now: datetime) -> Changes:
+        """Judge the remembered sessions anew. A revision that names another person, or changes the verdict, is told."""
         changes = Changes()
         for sessions in self._known.values():
             for index, session in enumerate(sessions):

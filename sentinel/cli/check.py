@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from sentinel.cli import shared
+from sentinel.problems import Problem, Problems
 
 
 @click.command()
@@ -22,6 +23,7 @@ def check(config: Path, connect: bool) -> None:
     from sentinel.config.rules import overdue, sources_of
 
     problems = problems_in(config)
+    problems += _identity_problems(config) if not problems else []
     if connect:
         problems += refused_by_sinks(config)
     for problem in problems:
@@ -34,3 +36,15 @@ def check(config: Path, connect: bool) -> None:
     for warning in [*literal_secrets(settings, config), *overdue(sources, datetime.now(UTC))]:
         click.echo(f"warning: {warning}", err=True)
     click.echo("configuration, rules, sources and sinks are in order")
+
+
+def _identity_problems(config: Path) -> list[Problem]:
+    """Return what is wrong with the identity sources of a configuration that is right otherwise."""
+    from sentinel.config.loading import load
+
+    loaded = load(config)
+    try:
+        shared.directory((), loaded.settings, config, None, loaded.policy)
+    except Problems as problems:
+        return problems.problems
+    return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zoneinfo
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -232,6 +233,12 @@ def _say_coverage(result: Result) -> None:
     read = sum(one.records for one in result.coverage)
     sampled = " (sampled; --thorough parses all)" if any(one.sampled for one in result.coverage) else ""
     click.echo(f"{len(result.coverage)} inputs, {read} records read{sampled}")
+    fired = Counter(alert.severity.word for alert in result.judged.alerts) if result.judged else None
+    if fired:
+        click.echo("alerts under this policy: " + ", ".join(f"{count} {severity}" for severity, count in fired.items()))
+    excluded = sum(one.excluded for one in result.coverage)
+    if excluded:
+        click.echo(f"{excluded} matched observations of addresses that policy excludes were dropped")
     for one in result.coverage:
         for note in one.notes:
             click.echo(f"  {one.path}: {note}")

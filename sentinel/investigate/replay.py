@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from sentinel.activity.exceptions import usage
 from sentinel.activity.records import Alert
 from sentinel.activity.sessions import GAP
 from sentinel.coverage import Coverage
@@ -15,7 +16,7 @@ from sentinel.extract import Extractor, Matched, Ruling
 from sentinel.formats import mapping
 from sentinel.investigate.found import Found
 from sentinel.investigate.piece import Piece
-from sentinel.investigate.result import Result
+from sentinel.investigate.result import Judged, Result
 from sentinel.packets.ports import DNS_PORTS
 from sentinel.policy.policy import Policy
 from sentinel.signatures.catalog import Catalog
@@ -97,6 +98,8 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         mappings=mapping.own_specs(),
     )
     gathered = _Gathered(keep=not inquiry.case)
+    if inquiry.case:  # what earlier replays found is judged by today's policy and identity
+        gathered.alerts += engine.revise().alerts
     if inquiry.kind == "logs":
         pieces = _logs(inquiry, job)
     else:  # decoding packets needs cryptography, which takes a while to import
@@ -113,7 +116,7 @@ def replay(inquiry: Inquiry, progress: Progress = lambda _path, _bytes, _hits: N
         if piece.matched or piece.ends:
             gathered.add(engine.commit(piece.matched, piece.coverage, {}), piece)
         progress(piece.coverage.path, piece.read, gathered.hits)
-    engine.close(datetime.max.replace(tzinfo=UTC))
+    gathered.alerts += engine.close(datetime.max.replace(tzinfo=UTC)).alerts
     result = gathered.result(inquiry, engine)
     if not inquiry.case:
         return result
@@ -128,6 +131,7 @@ class _Gathered:
     def __init__(self, *, keep: bool) -> None:
         """Keep findings, unless a case's store has them."""
         self.hits = 0
+        self.alerts: list[Alert] = []
         self._keep = keep
         self._findings = Found()
         self._belongs: dict[str, str] = {}
@@ -138,6 +142,7 @@ class _Gathered:
         """Add what one piece came to."""
         self.hits += len(taken.findings)
         self._merged |= taken.merged
+        self.alerts += taken.alerts
         for finding in taken.findings if self._keep else ():
             self._findings.add(finding)
             self._belongs[finding.id] = taken.belongs[finding.id]
@@ -146,12 +151,14 @@ class _Gathered:
 
     def result(self, inquiry: Inquiry, engine: Engine) -> Result:
         """Return the inquiry's answer: sessions by start, findings by time, inputs by path."""
+        policy = inquiry.ruling.policy
         return Result(
             ruleset=inquiry.ruling.catalog.digest,
             sessions=sorted(engine.sessions.all(), key=lambda s: (s.started, s.service, s.id)),
             findings=self._findings,
             belongs={finding: self._home(self._belongs[finding]) for finding in self._findings.ids()},
             coverage=sorted(self._coverage, key=lambda one: one.path),
+            judged=Judged(self.alerts, usage(policy, engine.sessions.all(), inquiry.directory)) if policy != Policy() else None,
         )
 
     def _home(self, session: str) -> str:

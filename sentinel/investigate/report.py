@@ -195,6 +195,14 @@ def _limits(coverage: Sequence[Coverage]) -> list[tuple[str, str]]:
     if unparsed:
         tried = unparsed + sum(one.parsed for one in coverage)
         said.append((f"{unparsed:,} of {tried:,} records tried could not be parsed.", "An access among them is missed."))
+    excluded = sum(one.excluded for one in coverage)
+    if excluded:
+        said.append(
+            (
+                f"{_plural(excluded, 'observation was', 'observations were')} dropped: policy excludes the address.",
+                "Nothing of these addresses is kept or counted further.",
+            )
+        )
     unreadable = sum((one.unreadable for one in coverage), Counter[str]())
     for kind, count in sorted(unreadable.items(), key=lambda item: -item[1]):
         name, effect = BLINDS.get(kind, (f"another way around ({kind})", "what went that way is not visible"))

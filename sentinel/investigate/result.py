@@ -6,16 +6,24 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sentinel.activity.exceptions import Usage
-from sentinel.activity.records import Finding, Session
+from sentinel.activity.records import Alert, Finding, Session
 from sentinel.activity.wording import defang, printable
 from sentinel.coverage import Coverage
 from sentinel.terms import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a policy came to: the alerts that fired, or would have, and what its exceptions were used for."""
+
+    alerts: Sequence[Alert]
+    exceptions: Sequence[Usage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class Result:
     findings: Sequence[Finding]
     belongs: dict[str, str]
     coverage: Sequence[Coverage]
+    judged: Judged | None = None  # without a policy there is nothing more to say of it
 
     @property
     def unsanctioned(self) -> bool:
@@ -45,13 +54,23 @@ def stamp(time: datetime | None) -> str | None:
 
 
 def write_json(result: Result, write: Callable[[str], object]) -> None:
-    """Write the inquiry as one JSON object, `{"ruleset", "sessions", "findings", "coverage"}`, piece by piece."""
+    """Write the inquiry as one JSON object, `{"ruleset", "sessions", "findings", "coverage"}`, piece by piece.
+
+    With a policy, "alerts" and "exceptions" come ahead of the coverage.
+    """
     by_session: dict[str, list[str]] = {}
     for finding, session in result.belongs.items():
         by_session.setdefault(session, []).append(finding)
     sessions = (session_document(s, by_session.get(s.id, [])) for s in result.sessions)
     write('{"ruleset": ' + _json(result.ruleset))
-    for name, documents in (("sessions", sessions), ("findings", map(finding_document, result.findings))):
+    parts: list[tuple[str, Iterable[dict[str, Any]]]] = [
+        ("sessions", sessions),
+        ("findings", map(finding_document, result.findings)),
+    ]
+    if result.judged:
+        parts.append(("alerts", map(alert_document, result.judged.alerts)))
+        parts.append(("exceptions", map(usage_document, result.judged.exceptions)))
+    for name, documents in parts:
         write(f', "{name}": [')
         for number, document in enumerate(documents):
             write((", " if number else "") + _json(document))
@@ -95,6 +114,19 @@ def session_document(session: Session, findings: Sequence[str]) -> dict[str, Any
 def searches_document(session: Session) -> dict[str, int | None]:
     """Return the count of searches. Nothing is estimated yet: what no record proves stays null, never zero."""
     return {"at_least": session.searches, "estimate": None, "low": session.searches, "high": None}
+
+
+def alert_document(alert: Alert) -> dict[str, Any]:
+    """Return an alert that fired, or would have under the policy in force, as a JSON object."""
+    session = alert.session
+    return {
+        "id": alert.id,
+        "kind": alert.kind,
+        "severity": alert.severity.word,
+        "session": session.id if session else None,
+        "verdict": session.verdict.value if session else None,
+        "text": alert.text,
+    }
 
 
 def usage_document(used: Usage) -> dict[str, Any]:

@@ -92,8 +92,33 @@ def test_a_session_carries_the_same_explanation_and_is_judged_by_whom_it_names(f
     assert (second["client"]["user"], second["verdict"]) == (None, "unsanctioned")
     assert "10.9.0.5" not in done.stdout, "an excluded address is nowhere"
     assert told["coverage"]["inputs"][0]["excluded"] == 1
+    fired = [(alert["kind"], alert["session"], alert["verdict"]) for alert in told["alerts"]]
+    assert ("opened", second["id"], "unsanctioned") in fired
+    (used,) = told["exceptions"]
+    assert (used["case"], used["sessions"], used["used_by"], used["sessions_after_end"]) == ("12/26", 1, ["ebert"], 0)
     asked_again = sentinel(
         "who", "10.20.3.4", "2026-11-20T14:03Z", "--identity", folder / "identity", "--case", folder / "case"
     )
     assert first["identity"] in asked_again.stdout
     assert first["id"] in asked_again.stdout
+
+
+def test_a_case_is_judged_anew_when_the_policy_changes(folder, tmp_path):
+    """What would have fired under another policy: the sessions that the case holds already count too."""
+    asked = ("--identity", folder / "identity", "--timezone", "UTC", "--case", tmp_path / "case", "--json")
+    before = json.loads(sentinel("replay", "logs", folder / "dns.log", *asked).stdout)
+    after = json.loads(sentinel("replay", "logs", folder / "dns.log", *asked, "--policy", folder / "policy.yaml").stdout)
+    ours = [[s["verdict"] for s in told["sessions"] if s["client"]["ip"] == "10.20.3.4"] for told in (before, after)]
+    assert ours == [["unsanctioned", "unsanctioned"], ["excepted", "unsanctioned"]]
+    assert "revised" in {alert["kind"] for alert in after["alerts"]}
+
+
+def test_check_tells_of_identity_sources_that_cannot_be_read(tmp_path):
+    """A file that says nothing of addresses would leave every session without a name."""
+    (tmp_path / "log").write_text("x\n")
+    (tmp_path / "leases").write_text("nothing of the kind\n")
+    config = tmp_path / "sentinel.yaml"
+    config.write_text("sources: [{type: file, path: log}]\nidentity: [{path: leases}]\n")
+    done = sentinel("check", "-c", config)
+    assert done.returncode == 78
+    assert "leases" in done.stderr
