@@ -11,8 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.integration import lab
-from tests.oracle.wire import INTERFACE, Namespace, Wire, start
+from tests.oracle.wire import INTERFACE, TOWN, Namespace, Wire, start
 
 POOL = "10.77.0.100", "10.77.0.120"
 
@@ -162,3 +164,48 @@ def account(port: int, *attributes: str) -> None:
         timeout=60,
         capture_output=True,
     )
+
+
+def whole(status: Path) -> str | None:
+    """Return a status file that tells of a client, None while there is none or it is just being written."""
+    text = status.read_text() if status.exists() else ""
+    return text if "10.8.0." in text and text.endswith("END\n") else None
+
+
+@contextlib.contextmanager
+def openvpn(wire: Wire, directory: Path) -> Iterator[tuple[Path, Path]]:
+    """Run an OpenVPN server in the town and a client on the desk, which leaves; yield a status of meanwhile and the log."""
+    directory.mkdir()
+    if not Path("/dev/net/tun").exists():
+        pytest.skip("the kernel has no tun devices")
+    keys = lab.certificate(directory, [])
+    status, log = directory / "status.log", directory / "server.log"
+    trust: list[str | Path] = ["--ca", keys.certificate, "--cert", keys.certificate, "--key", keys.key, "--verb", "3"]
+    program = lab.unconfined("openvpn", directory)
+    server: list[str | Path] = [
+        "env",
+        f"TZ={lab.POSIX_ZONE}",
+        program,
+        "--dev",
+        "tun9",
+        "--server",
+        "10.8.0.0",
+        "255.255.255.0",
+    ]
+    server += ["--topology", "subnet", "--proto", "udp", "--local", TOWN, "--port", "1194", "--dh", "none", *trust]
+    server += ["--keepalive", "1", "5", "--status", status, "1", "--status-version", "2"]
+    client: list[str | Path] = [program, "--client", "--dev", "tun9", "--proto", "udp", "--remote", TOWN, "1194"]
+    client += ["--nobind", "--route-nopull", "--explicit-exit-notify", "1", *trust]
+    theirs = directory / "client"
+    theirs.mkdir()
+    with in_town(wire, server, directory, "Initialization Sequence Completed"):
+        process = start(wire.desk, client, theirs / "output")
+        try:
+            lab.wait_until(lambda: "Initialization Sequence Completed" in (theirs / "output").read_text(), "the client is in")
+            told = lab.wait_until(lambda: whole(status), "the status file tells of it")
+            (directory / "meanwhile.log").write_text(told)
+        finally:
+            lab.end(process)
+        lab.wait_until(lambda: "client-instance exiting" in (directory / "output").read_text(), "the server saw it leave")
+        (directory / "output").replace(log)
+        yield directory / "meanwhile.log", log

@@ -1,4 +1,4 @@
-"""Who had an address, from the files of real servers: ISC dhcpd, Kea and FreeRADIUS."""
+"""Who had an address, from the files of real servers: ISC dhcpd, Kea, FreeRADIUS and OpenVPN."""
 
 from __future__ import annotations
 
@@ -73,3 +73,14 @@ def test_a_session_of_freeradius_holds_from_start_to_stop(tmp_path):
     assert begun - timedelta(minutes=2) <= first.since <= datetime.now(UTC)
     assert first.until is not None
     assert (second.address, second.user, second.claimed_user, second.until) == ("10.77.0.51", None, "outer", None)
+
+
+def test_a_session_of_openvpn_holds_from_its_address_to_its_end(tmp_path):
+    """The log says both; a status file of meanwhile proves what was until then."""
+    begun = datetime.now(UTC) - timedelta(seconds=1)
+    with wire(tmp_path / "wire") as on, servers.openvpn(on, tmp_path / "openvpn") as (status, log):
+        (claim,) = bindings("server.log", log.read_bytes(), ZoneInfo(ZONE))
+        told = bindings("status.log", status.read_bytes(), ZoneInfo(ZONE))
+    assert (claim.address.rpartition(".")[0], claim.user) == ("10.8.0", "Sentinel's lab")
+    assert begun <= claim.since <= claim.until <= datetime.now(UTC)
+    assert {(one.address, one.user) for one in told} == {(claim.address, claim.user)}
