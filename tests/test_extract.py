@@ -115,9 +115,11 @@ NAMELESS = {"zscaler-fw-csv"}
 """What tells of addresses only, so that no rule can match it."""
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - NAMELESS))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, one in FORMATS.items() if one.yields and one.made_as != "reader" and name not in NAMELESS)
+)
 def test_the_formats_of_the_property_are_all_there_are(name):
-    """A format without a line here would be left out of the promise."""
+    """A format without a line here would be left out of the promise. What readers give is no lines, and has its own tests."""
     ids, matched, _ = found(b"".join(lines_of(name, 7, "pimeyes.com")), name, thorough=False)
     assert len(ids) == 1
     assert client_key(matched[0].finding) in ("10.0.0.7", "user7@corp.example", "pc-7")
