@@ -161,8 +161,10 @@ def test_whoever_is_said_has_a_claim_that_covers_the_time_and_nobody_who_differs
         return
     covering = [c for c in held if c.since is not None and c.until is not None and c.since <= hour(hours) < c.until]
     assert covering
-    for field in ("mac", "user", "device"):
+    for field in ("mac", "device"):
         assert {getattr(c, field) for c in covering} - {None} <= {getattr(answer.said, field)}
+    # Who used a device may be open where the device is not; then nobody is said to have.
+    assert answer.said.user is None or {c.user for c in covering} - {None} == {answer.said.user}
 
 
 @given(st.lists(claims, min_size=1, max_size=6), st.integers(-1, 10), st.integers(11, 20))
@@ -180,3 +182,60 @@ def test_of_leases_that_follow_each_other_each_time_has_its_own_holder(edges):
         answer = who((start + end) / 2, *held)
         assert answer.said
         assert answer.said.mac == f"02:00:00:00:00:{n:02x}"
+
+
+def test_a_certain_device_is_said_where_the_person_is_not():
+    """Two log-ons at one desk: whose desk it was is known, who sat there is not."""
+    answer = who(1, claim(A, device="pc-a"), claim(user="ebert", since=0.5, until=None), claim(user="ruiz"))
+    assert (answer.said.device, answer.said.user) == ("pc-a", None)
+    assert "who used it cannot be said" in answer.explanation
+    assert {c.user for c in answer.candidates} == {None, "ebert", "ruiz"}
+
+
+def test_near_a_change_of_hands_nobody_is_said():
+    """Clocks of a lease server and a proxy differ by some seconds or minutes."""
+    held = [claim(A, 0, 1), claim(B, 1, 2)]
+    assert who(1 - 1 / 60, *held).said is None
+    assert "within 2 minutes" in who(1 + 1 / 60, *held).explanation
+    assert who(1.1, *held).said.mac == B
+
+
+def test_log_ons_around_another_device_s_lease_prove_no_stay():
+    """The person left and came back; in between the address was somebody else's."""
+    held = [claim(user="ebert", since=0, until=9), claim(A, 0, 3), claim(B, 4, 6), claim(A, 7, 9)]
+    assert who(1, *held).said.user == "ebert"
+    assert (who(5, *held).said.mac, who(5, *held).said.user) == (B, None)
+
+
+def test_a_person_is_known_by_the_device_wherever_it_is():
+    """An inventory, or 802.1X, names the user of a hardware address; the lease says where that was."""
+    owner = Binding("", A, None, "ebert", ALWAYS, FOREVER, "inventory", "devices.csv", "record")
+    assert who(1, claim(A), owner).said.user == "ebert"
+    assert who(1, claim(B), owner).said.user is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "shared"),
+    [
+        ([claim(user=f"u{n}", since=n / 10, until=5) for n in range(3)], True),
+        ([claim(user=f"u{n}", since=n / 10, until=n / 10 + 0.05) for n in range(3)], True),
+        ([claim(user=f"u{n}", since=n * 4, until=n * 4 + 1) for n in range(5)], True),
+        ([claim(user=f"u{n}", since=n * 4, until=n * 4 + 1) for n in range(4)], False),
+        (
+            [c for n in range(6) for c in (claim(f"02:00:00:00:01:0{n}", n, n + 1), claim(user=f"u{n}", since=n, until=n + 1))],
+            False,
+        ),
+    ],
+)
+def test_an_address_that_many_people_share_is_recognised(claims, shared):
+    """A NAT or a terminal server that nobody declared; an address that is leased to one after the other is none."""
+    assert ("shared" in who(0.02, *claims).explanation) is shared
+
+
+def test_declared_infrastructure_is_nobody_s():
+    """A proxy's own address repeats everybody's names."""
+    directory = Directory([claim(A, user="ebert")], declared={"10.0.0.5": "the proxy 'px1'"}.get)
+    answer = directory.who("10.0.0.5", hour(1))
+    assert answer.said is None
+    assert [c.user for c in answer.candidates] == ["ebert"]
+    assert "declared as the proxy 'px1'" in answer.explanation
