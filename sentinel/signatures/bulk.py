@@ -65,10 +65,12 @@ class Bulk:
         self._far = np.zeros(1 << bits, np.bool_)
         self._short = sorted({int(length) for length in lengths if length < 8})
         self._long = sorted({int(length) for length in lengths if length >= 8})
-        for length in self._short:
-            self._near[self._first(words[lengths == length, 1], length)] = True
         self._near[self._first(words[lengths >= 8, 1], 8)] = True
         hashes = [np.zeros(0, np.uint64)]
+        for length in self._short:
+            near = words[lengths == length, 1]
+            self._near[self._first(near, length)] = True
+            hashes.append(_hashed(np.zeros_like(near), _last(near, length), length))
         for length in self._long:
             chosen = words[lengths == length]
             hashes.append(_hashed(chosen[:, 0], chosen[:, 1], length))
@@ -104,22 +106,34 @@ class Bulk:
         """Return those *dots* around which an anchor may stand; *near* are five bytes before each, itself, two behind it."""
         letters = np.flatnonzero(near & NEXT_IS_LETTER)
         dots, near = dots[letters], near[letters] | FOLD
-        found = [dots[self._near[self._first(near, length)]] for length in self._short]
+        found = []
+        for length in self._short:
+            likely = np.flatnonzero(self._near[self._first(near, length)])
+            kept = _last(near[likely], length)
+            found.append(dots[likely[self._known(_hashed(np.zeros_like(kept), kept, length))]])
         known = np.flatnonzero(self._near[self._first(near, 8)])
         dots, near = dots[known], near[known]
         far = words[dots - BEFORE] | FOLD
         for length in self._long:
             hashes = _hashed(far, near, length)
             likely = np.flatnonzero(self._far[hashes >> self._shift])
-            places = np.searchsorted(self._hashes, hashes[likely])
-            places[places == len(self._hashes)] = 0
-            found.append(dots[likely[self._hashes[places] == hashes[likely]]])
+            found.append(dots[likely[self._known(hashes[likely])]])
         return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
     def _first(self, near: Words, length: int) -> Words:
         """Return the places in the first table of the last *length* bytes of each word, eight at the most."""
-        kept = near & np.uint64((0xFFFFFFFFFFFFFFFF << 8 * (8 - length)) & 0xFFFFFFFFFFFFFFFF)
-        return kept * MIX >> self._shift
+        return _last(near, length) * MIX >> self._shift
+
+    def _known(self, hashes: Words) -> NDArray[np.bool_]:
+        """Return which of *hashes* are those of a name."""
+        places = np.searchsorted(self._hashes, hashes)
+        places[places == len(self._hashes)] = 0
+        return self._hashes[places] == hashes
+
+
+def _last(near: Words, length: int) -> Words:
+    """Return the last *length* bytes of each word, eight at the most, the others zero."""
+    return near & np.uint64((0xFFFFFFFFFFFFFFFF << 8 * (8 - length)) & 0xFFFFFFFFFFFFFFFF)
 
 
 def _hashed(far: Words, near: Words, length: int) -> Words:
