@@ -128,7 +128,8 @@ class Bulk:
         """Return which of *hashes* are those of a name."""
         places = np.searchsorted(self._hashes, hashes)
         places[places == len(self._hashes)] = 0
-        return self._hashes[places] == hashes
+        same: NDArray[np.bool_] = self._hashes[places] == hashes
+        return same
 
 
 def _last(near: Words, length: int) -> Words:
