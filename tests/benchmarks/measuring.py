@@ -37,15 +37,18 @@ def sentinel() -> str:
     return str(Path(sys.executable).with_name("sentinel"))
 
 
-def run(command: Sequence[str | Path], cores: str = str(CORE)) -> Run:
-    """Run a command on one core; its output goes to a file, since a pipe would make us part of what is measured."""
+def run(command: Sequence[str | Path], cores: str = str(CORE), accept: Sequence[int] = (0,)) -> Run:
+    """Run a command on one core; its output goes to a file, since a pipe would make us part of what is measured.
+
+    *accept* are the exit statuses that are no failure: ripgrep's is 1 when it finds nothing.
+    """
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(["taskset", "-c", cores, *command], stdout=output, stderr=subprocess.DEVNULL)
         _pid, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        if process.returncode not in accept:
             sys.exit(f"{command[0]} ended with {process.returncode}")
         output.seek(0)
         return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output.read())
