@@ -6,6 +6,7 @@ References: RFC 5246 sections 7.4.1.3 and 7.4.2; names RFC 9525. TLS 1.3 encrypt
 from __future__ import annotations
 
 import struct
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -97,9 +98,12 @@ def names(der: bytes) -> tuple[str, ...]:
         Undecodable: It is no certificate.
     """
     from cryptography import x509
+    from cryptography.utils import CryptographyDeprecationWarning
 
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():  # it warns of certificates that break rules which do not concern names
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(der)
         try:
             told = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             found = [str(name) for name in told.get_values_for_type(x509.DNSName)]

@@ -51,6 +51,13 @@ def test_names_are_the_alternative_names_else_the_common_name():
     assert certificates.names(certificate([], "Local Router 5.1")) == ()
 
 
+def test_a_serial_number_that_may_not_be_changes_no_name():
+    """The library warns of a negative one, of which the names know nothing."""
+    first = DER.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # of the serial number, behind the version
+    negative = DER[:first] + bytes([DER[first] | 0x80]) + DER[first + 1 :]
+    assert certificates.names(negative) == ("pimeyes.com",)
+
+
 @pytest.mark.parametrize(
     ("names", "one"),
     [
