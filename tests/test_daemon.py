@@ -77,6 +77,7 @@ def replayed(kind, *paths):
     return replay(inquiry)
 
 
+@pytest.mark.integration
 def test_the_daemon_and_both_replays_tell_the_same(tmp_path):
     """There is one engine: what it says must not depend on the way the bytes came in."""
     for name in ("access.log", "dnsmasq.log", "gateway.pcap"):
@@ -111,6 +112,7 @@ def test_a_second_start_goes_on_where_the_first_stopped(tmp_path):
     assert [s.findings for s in kept(tmp_path)[0]] == [1, 1]
 
 
+@pytest.mark.integration
 def test_a_followed_capture_is_not_told_twice_after_a_restart(tmp_path):
     """Its packets are decoded again from the beginning, and what was committed is not given out again."""
     shutil.copy(DEMO / "gateway.pcap", tmp_path)
@@ -140,6 +142,7 @@ def test_a_reload_takes_new_rules_and_policy(tmp_path):
     assert sorted(s.verdict.value for s in kept(tmp_path)[0]) == ["sanctioned", "unsanctioned"]
 
 
+@pytest.mark.integration
 def test_identity_sources_are_followed_and_an_ended_exception_is_told_once(tmp_path):
     """Who had the address is in the session; a record that comes later revises it; oversight hears of the exception's end."""
     log, table = tmp_path / "access.log", tmp_path / "static.csv"

@@ -78,6 +78,7 @@ accesses = st.lists(
 )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", sorted(name for name in LINES if FORMATS[name].made_as == "code"))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(accesses=accesses, hostile=st.binary(max_size=40), cut=st.integers(0, 200))
@@ -86,6 +87,7 @@ def test_scanning_first_finds_what_parsing_everything_finds(name, accesses, host
     same_both_ways(name, accesses, hostile, cut)
 
 
+@pytest.mark.integration
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(sorted(name for name in LINES if FORMATS[name].made_as != "code")),

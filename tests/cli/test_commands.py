@@ -16,6 +16,7 @@ def sentinel(*args, **options):
     return subprocess.run([SENTINEL, *map(str, args)], capture_output=True, text=True, timeout=60, **options)
 
 
+@pytest.mark.integration
 def test_json_is_all_that_stands_on_stdout():
     """It is piped into other tools."""
     done = sentinel("replay", "logs", DEMO / "access.log", "--json")
@@ -23,6 +24,7 @@ def test_json_is_all_that_stands_on_stdout():
     assert json.loads(done.stdout)["sessions"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("log", "status"),
     [
@@ -37,6 +39,7 @@ def test_the_exit_status_tells_the_answer_when_asked(tmp_path, log, status):
     assert sentinel("replay", "logs", tmp_path, "--exit-code").returncode == status
 
 
+@pytest.mark.integration
 def test_the_sanctioned_system_is_no_alarm(tmp_path):
     """Its hosts come from the operator's policy."""
     (tmp_path / "policy.yaml").write_text("sanctioned: [{service: county-system, hosts: [faces.county.example]}]")
@@ -45,6 +48,7 @@ def test_the_sanctioned_system_is_no_alarm(tmp_path):
     assert verdicts["county-system"] == "sanctioned"
 
 
+@pytest.mark.integration
 def test_check_names_every_mistake_with_file_and_line(tmp_path):
     """One round of mending."""
     config = tmp_path / "sentinel.yaml"
@@ -56,6 +60,7 @@ def test_check_names_every_mistake_with_file_and_line(tmp_path):
     assert "Did you mean 'timezone'?" in done.stderr
 
 
+@pytest.mark.integration
 def test_check_names_mistakes_in_rules_and_policy_in_the_same_round(tmp_path):
     """The settings are wrong, and so is what they refer to: one round all the same."""
     (tmp_path / "rules").mkdir()
@@ -76,6 +81,7 @@ def test_check_says_when_all_is_in_order(tmp_path):
     assert (done.returncode, "in order" in done.stdout) == (0, True)
 
 
+@pytest.mark.integration
 def test_a_bad_configuration_starts_nothing(tmp_path):
     """78 tells systemd that trying again will not help."""
     config = tmp_path / "sentinel.yaml"
@@ -111,6 +117,7 @@ def test_observe_prints_ecs_of_logs_and_captures():
     assert hello["tls"]["client"]["server_name"]
 
 
+@pytest.mark.integration
 def test_a_case_can_be_asked_afterwards(tmp_path):
     """What was found stays, with the evidence."""
     assert sentinel("replay", "logs", DEMO / "access.log", "--case", tmp_path / "case").returncode == 0
@@ -152,6 +159,7 @@ def test_every_command_explains_itself_and_is_documented(command):
     assert f"sentinel {command}" in (DOCS / "commands.md").read_text()
 
 
+@pytest.mark.integration
 def test_check_goes_on_behind_a_mistake(tmp_path):
     """A source with a misspelt key must not hide the sink that is named twice, nor one that nobody listens at."""
     config = tmp_path / "sentinel.yaml"

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from sentinel.signatures.catalog import Catalog
 from sentinel.signatures.service import Service
 
@@ -16,6 +18,7 @@ def sentinel(*args):
     return subprocess.run([SENTINEL, *map(str, args)], capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.integration
 def test_the_rules_behind_a_finding_can_be_asked_for(tmp_path):
     """The store keeps their content: their digest comes out again, and what they look for."""
     (tmp_path / "a.log").write_text(HIT)

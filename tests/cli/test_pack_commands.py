@@ -62,6 +62,7 @@ def packed(folder, secret, version, *ids, more=()):
     return out
 
 
+@pytest.mark.integration
 def test_a_pack_goes_from_one_machine_to_the_next(tmp_path):
     """Built, checked, installed, in force; a local folder adds to it and replaces by id."""
     secret, public = key_files(tmp_path)
@@ -97,6 +98,7 @@ def test_a_pack_in_force_that_was_changed_does_not_load(tmp_path):
         RuleSources(pack=PackAt(out, [public])).load()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("words", "make"),
     [
@@ -123,6 +125,7 @@ def test_rules_whose_cases_fail_are_neither_packed_nor_installed(tmp_path):
     assert (done.returncode, "does not match" in done.stderr, (tmp_path / "x.pack").exists()) == (78, True, False)
 
 
+@pytest.mark.integration
 def test_a_pack_that_shrinks_the_catalog_by_more_than_a_third_asks(tmp_path):
     """Somebody packed the wrong folder, or wants something forgotten. Not at a terminal it needs --yes."""
     secret, public = key_files(tmp_path)
@@ -140,6 +143,7 @@ def test_a_pack_that_shrinks_the_catalog_by_more_than_a_third_asks(tmp_path):
     assert sentinel("rules", "update", half, "--key", public, "--into", target, "--yes").returncode == 0
 
 
+@pytest.mark.integration
 def test_an_update_reads_where_and_whom_to_trust_from_the_settings(tmp_path):
     """One line in a timer; the daemon reads the same file. A folder is a mirror: its newest good pack is taken."""
     secret, public = key_files(tmp_path)
@@ -160,6 +164,7 @@ def test_an_update_reads_where_and_whom_to_trust_from_the_settings(tmp_path):
     assert [session["service"] for session in found["sessions"]] == ["aaa"]
 
 
+@pytest.mark.integration
 def test_an_installed_pack_that_expired_serves_on_with_a_warning(tmp_path):
     """No rules would be worse; nobody should find out by a service that was missed."""
     secret, public = key_files(tmp_path)
@@ -203,6 +208,7 @@ def server(answers):
             thread.join()
 
 
+@pytest.mark.integration
 def test_a_pack_is_fetched_from_a_server_that_is_not_followed_elsewhere(tmp_path):
     """A redirect to a cloud's metadata service must not be one; nor may an answer of another status be taken for a pack."""
     secret, public = key_files(tmp_path)

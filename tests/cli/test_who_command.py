@@ -53,6 +53,7 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("address", "time", "said", "why"),
     [
@@ -81,6 +82,7 @@ def test_who_keeps_silent_about_an_excluded_address(folder):
     assert "lawyer" not in done.stdout + done.stderr
 
 
+@pytest.mark.integration
 def test_a_session_carries_the_same_explanation_and_is_judged_by_whom_it_names(folder):
     """The exception names the account's other name; the second session lies outside the lease, so that nobody is named."""
     asked = ("--identity", folder / "identity", "--policy", folder / "policy.yaml", "--timezone", "UTC")
@@ -103,6 +105,7 @@ def test_a_session_carries_the_same_explanation_and_is_judged_by_whom_it_names(f
     assert first["id"] in asked_again.stdout
 
 
+@pytest.mark.integration
 def test_a_case_is_judged_anew_when_the_policy_changes(folder, tmp_path):
     """What would have fired under another policy: the sessions that the case holds already count too."""
     asked = ("--identity", folder / "identity", "--timezone", "UTC", "--case", tmp_path / "case", "--json")

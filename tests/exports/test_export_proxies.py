@@ -54,6 +54,7 @@ def by_pac(asked: Iterable[tuple[str, str]]) -> list[bool]:
     return [one != "DIRECT" for one in said]
 
 
+@pytest.mark.integration
 def test_the_pac_file_sends_nowhere_what_sentinel_finds_and_nothing_else():
     """A browser gives the host, and of an https URL no path; of an http URL all."""
     matcher = cases.said("pac")

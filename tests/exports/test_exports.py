@@ -158,6 +158,7 @@ def test_the_command_writes_one_file_to_stdout_and_tells_what_is_left_on_stderr(
     assert [line for line in done.stderr.splitlines() if line.startswith("Left out: ")]
 
 
+@pytest.mark.integration
 def test_several_files_need_a_folder_and_are_whole_in_it(tmp_path):
     """Two files behind one another on stdout would be neither."""
     assert sentinel("rules", "export", "zeek").returncode == 2

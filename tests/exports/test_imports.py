@@ -54,6 +54,7 @@ def indicators(written: Written) -> list[dict]:
     return [one for text in written.files.values() for one in yaml.safe_load(text)["indicators"]]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("target", ["stix", "misp"])
 def test_what_was_exported_comes_back_and_finds_the_same(target):
     """Two departments that exchange their rules by a platform look for the same."""
@@ -328,6 +329,7 @@ def sentinel(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([SENTINEL, *map(str, args)], capture_output=True, text=True, timeout=200, check=False)
 
 
+@pytest.mark.integration
 def test_the_command_writes_a_service_that_the_rules_own_test_accepts(tmp_path):
     """Cases of both kinds, a reference, the file's name: `rules test` asks for all of them."""
     (tmp_path / "My faces.txt").write_text("faces.example\nother.example/face-search\nco.uk\n")
@@ -358,6 +360,7 @@ def test_the_whole_catalog_goes_out_and_in_again_and_passes_its_tests(tmp_path, 
     assert (tested.returncode, "0 failed" in tested.stdout) == (0, True), tested.stderr
 
 
+@pytest.mark.integration
 def test_an_import_of_nothing_fails(tmp_path):
     """A feed that changed its form must not look like one that was taken in."""
     (tmp_path / "empty.json").write_text('{"type": "bundle", "objects": []}')

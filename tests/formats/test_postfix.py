@@ -142,6 +142,7 @@ def take(reading: Extractor, *lines: str, offset: int = 0):
     return reading.take(Batch(source, memoryview(data), offset, {}, NOW, ends=False))
 
 
+@pytest.mark.integration
 def test_the_mailbox_is_found_in_a_record_that_does_not_name_the_service():
     """Only the queue manager's record spells the sender: the scanner is told what goes on with it, beyond batch and restart."""
     noise = SENT.format("sent").replace("1B1C52E69E0", "AAAAAAAAAAA")

@@ -82,6 +82,7 @@ def test_any_bytes_are_observations_or_malformed(name, record):
     only_observations(name, record)
 
 
+@pytest.mark.integration
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("name", [name for name in CODE if LINES[name]])
@@ -90,6 +91,7 @@ def test_a_damaged_line_is_observations_or_malformed(name, data):
     damaged(name, data)
 
 
+@pytest.mark.integration
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), name=st.sampled_from(DATA_MADE))
 def test_a_damaged_line_of_a_mapped_format_is_observations_or_malformed(name, data):
@@ -120,6 +122,7 @@ def only_observations(name: str, record: bytes) -> None:
     assert all(0 < score <= 1 for _, score in candidates([record]))
 
 
+@pytest.mark.integration
 def test_long_records_take_no_longer_than_their_length():
     """A record may be a megabyte of anything: none of the patterns may try it in every possible way."""
     for name, lines in LINES.items():

@@ -13,6 +13,7 @@ def departments():
     return [Maker(50, seed).make() for seed in range(SMALL)]
 
 
+@pytest.mark.integration
 def test_hardly_a_name_is_wrong_and_nearly_all_that_can_be_known_is_said(departments):
     """At most one name in a thousand, and nine tenths of the knowable; docs/identity.md has a hundred larger departments."""
     found = Figures()
@@ -23,6 +24,7 @@ def test_hardly_a_name_is_wrong_and_nearly_all_that_can_be_known_is_said(departm
     assert found.said_share >= 0.9, found
 
 
+@pytest.mark.integration
 def test_while_records_still_come_in_hardly_a_name_is_wrong_either(departments):
     """A fifth of the records is late, some by hours: who had an address is then left open rather than guessed."""
     found = live_figures(departments[0], every=240)
@@ -30,6 +32,7 @@ def test_while_records_still_come_in_hardly_a_name_is_wrong_either(departments):
     assert found.wrong_rate <= 0.002, found
 
 
+@pytest.mark.integration
 def test_behind_a_nat_and_on_a_terminal_server_nobody_is_named(departments):
     """Declared or not: many people's names come from there, and each of them may be somebody else's visit."""
     for made in departments:

@@ -38,6 +38,7 @@ def test_the_unit_follows_the_span_and_slots_without_a_session_stay(hours, unit,
     assert sum(slot.count for slot in line.slots) == 2
 
 
+@pytest.mark.integration
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.booleans()), min_size=1, max_size=20))
 def test_every_session_is_drawn_exactly_once(started):

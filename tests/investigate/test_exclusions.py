@@ -66,6 +66,7 @@ def held(text, dropped, clients, matched):
         assert hidden(client) or client in text
 
 
+@pytest.mark.integration
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clients)
 def test_nothing_of_an_excluded_address_comes_out_of_a_log(tmp_path, clients):
@@ -78,6 +79,7 @@ def test_nothing_of_an_excluded_address_comes_out_of_a_log(tmp_path, clients):
     held(text, dropped, clients, 1)
 
 
+@pytest.mark.integration
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clients)
 def test_nothing_of_an_excluded_address_comes_out_of_a_capture(tmp_path, clients):

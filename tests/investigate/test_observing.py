@@ -41,6 +41,7 @@ def settings_file(folder: Path, ports: str) -> Path:
     return path
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("ports", "count"), [("[53]", 0), ("[53, 5300]", 1)])
 def test_replay_and_observe_read_captures_with_the_ports_that_are_set(tmp_path, asked_elsewhere, ports, count):
     """A department's resolver may listen elsewhere: what the daemon would find there, an investigation has to find too."""
@@ -52,6 +53,7 @@ def test_replay_and_observe_read_captures_with_the_ports_that_are_set(tmp_path, 
     assert observed(asked_elsewhere, "-c", config) == [("dns_query", str(asked_elsewhere))] * count
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress, zstd.compress])
 @pytest.mark.parametrize("write", [wrpcap, wrpcapng])
 def test_a_capture_on_standard_input_is_known_by_its_content(tmp_path, squeeze, write):
@@ -62,6 +64,7 @@ def test_a_capture_on_standard_input_is_known_by_its_content(tmp_path, squeeze, 
     assert [action for action, _ in observed("-", given=squeeze(path.read_bytes()))] == ["tls_client_hello", "flow"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
 def test_a_log_on_standard_input_is_read_from_its_first_byte(squeeze):
     """What was looked at to tell a log from a capture is a part of the log."""

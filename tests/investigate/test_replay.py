@@ -128,6 +128,7 @@ def test_a_case_grows_with_what_is_read_into_it(tmp_path):
     assert [f.id for f in grown.findings] == [f.id for f in whole.findings]
 
 
+@pytest.mark.integration
 def test_several_requests_in_one_packet_are_all_found(tmp_path):
     """A pipelined search must not be lost to the page that was asked for after it."""
     search = b"POST /api/search/new HTTP/1.1\r\nHost: pimeyes.com\r\nContent-Length: 0\r\n\r\n"

@@ -250,6 +250,7 @@ hostile = st.text(max_size=60) | st.sampled_from(
 )
 
 
+@pytest.mark.integration
 @settings(max_examples=40, deadline=None)
 @given(st.lists(hostile, min_size=8, max_size=8), st.sampled_from(["app.clearview.ai", "ai.ai.ai", "x<b>.clearview.ai"]))
 def test_what_strangers_wrote_is_text_and_nothing_else(texts, name):

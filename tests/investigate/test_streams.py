@@ -108,6 +108,7 @@ def apart(packets: list[Packet]) -> list[list[Packet]]:
     return [*parts]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("cut", [rotated, apart])
 def test_captures_in_parts_say_what_the_whole_says(tmp_path, rules, day, cut: Callable[[list[Packet]], list[list[Packet]]]):
     """A connection over two files is one, and so is a hello; bytes are counted once."""
@@ -118,6 +119,7 @@ def test_captures_in_parts_say_what_the_whole_says(tmp_path, rules, day, cut: Ca
     assert sum(one.records for one in asked(rules, paths).coverage) == len(day)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("cut", [rotated, apart])
 def test_neither_order_nor_processes_change_a_word(tmp_path, rules, day, cut: Callable[[list[Packet]], list[list[Packet]]]):
     """Two people who ask the same get the same, to the letter: ids, coverage, notes."""
@@ -175,6 +177,7 @@ def test_what_cannot_be_read_is_told_of_each(tmp_path, rules):
         assert next(s for s in result.sessions if s.service == "pimeyes").bytes_up == HELLO + 40_000
 
 
+@pytest.mark.integration
 def test_a_thousand_files_are_not_open_at_once(tmp_path, rules, monkeypatch):
     """Rotated captures of a year are opened one after the other."""
     paths = []

@@ -13,6 +13,7 @@ from tests.oracle.observed import observed
 from tests.oracle.reasons import oracle_repeats
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("capture", kept(), ids=lambda capture: capture.name)
 def test_sentinel_sees_what_the_oracle_saw(capture):
     """No fact is missed and none is made up, in any field."""

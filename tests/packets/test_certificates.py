@@ -87,6 +87,7 @@ def test_any_bytes_give_a_certificate_or_the_declared_error(data, at):
                 continue
 
 
+@pytest.mark.integration
 @given(st.lists(st.tuples(st.integers(0, len(DER) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(deadline=None, max_examples=300)
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")

@@ -197,6 +197,7 @@ def test_neighbours_asking_each_other_are_no_dns_queries(port):
     assert decode([datagram(QUERY, sport=port, dport=port)]) == []
 
 
+@pytest.mark.integration
 def test_dns_over_tcp_is_read_message_by_message():
     """Several in one segment, and one across segments; the answers from the other side."""
     stream = (struct.pack(">H", len(QUERY)) + QUERY) * 3

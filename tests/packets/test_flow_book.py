@@ -96,6 +96,7 @@ def woven() -> list[Timed]:
     return sorted(packets, key=lambda packet: packet[0])
 
 
+@pytest.mark.integration
 @given(st.integers(300, 50_000), st.randoms(use_true_random=False), st.booleans())
 @settings(deadline=None, max_examples=40)
 def test_bytes_and_bursts_are_the_same_however_the_capture_comes_in(piece, chance, twice):
@@ -178,6 +179,7 @@ def test_an_address_that_may_serve_others_tells_no_name(before):
     assert flows(pcap([*before, *silent(2000)])) == []
 
 
+@pytest.mark.integration
 def test_a_thousand_idle_connections_are_let_go():
     """What strangers open and never close is given up by the capture's own time."""
     chance = random.Random(3)

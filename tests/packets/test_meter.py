@@ -49,6 +49,7 @@ def wrapped(packets: list[Timed], how: str) -> list[Timed]:
     return out
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("how", WRAPPED)
 def test_a_connection_counts_as_it_would_without_what_is_around_it(how):
     """A mirror that comes through a tunnel must not hide an upload."""
@@ -117,6 +118,7 @@ def live(packets: list[Packet]) -> list[Seen]:
     return book.finish()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("end", ["FA", "RA"])
 @pytest.mark.parametrize(
     ("up", "down"), [([300_000, 900], [900, 50_000]), ([20_000], [3000, 2000]), ([6000] * 5, [70_000] * 5)]

@@ -159,6 +159,7 @@ def test_undamaged_everything_is_told():
     assert decoder.noteworthy() == {}
 
 
+@pytest.mark.integration
 @given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.05, 0.3]), st.sampled_from([0, 3, 30]), st.booleans())
 @settings(deadline=None, max_examples=60)
 def test_lost_repeated_reordered_and_snapped_packets_make_up_no_name(chance, loss, distance, snapped):
@@ -172,6 +173,7 @@ def test_lost_repeated_reordered_and_snapped_packets_make_up_no_name(chance, los
     assert set(hellos.values()) <= {1}
 
 
+@pytest.mark.integration
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 1500), st.integers(0, 255)), max_size=40), st.integers(0, 60))
 @settings(deadline=None, max_examples=60)
 def test_changed_bytes_end_nothing(changes, length):

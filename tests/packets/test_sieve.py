@@ -170,6 +170,7 @@ class Traffic:
         return woven
 
 
+@pytest.mark.integration
 @given(
     st.integers(0, 2**32),
     st.sampled_from(sorted(LINKS)),

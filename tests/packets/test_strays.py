@@ -73,6 +73,7 @@ def test_the_sieve_lets_all_of_them_through(data, at, piece):
     assert names([*seen, *decoder.finish()]) == ["pimeyes.com"]
 
 
+@pytest.mark.integration
 @given(st.data(), st.none() | st.integers(0, 8))
 @settings(deadline=None, max_examples=150)
 def test_segments_that_contradict_each_other_are_reported(data, at):

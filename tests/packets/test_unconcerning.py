@@ -6,6 +6,7 @@ import itertools
 import random
 import struct
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def concerning(one: Seen) -> bool:
     return seen.kind not in NAMING or seen.name is None or any(map(concerns, (seen.name, *seen.names)))
 
 
+@pytest.mark.integration
 @given(st.integers(0, 2**32), st.sampled_from(sorted(LINKS)))
 @settings(deadline=None, max_examples=30)
 def test_all_that_concerns_us_is_told_and_counted_as_ever(seed, link):

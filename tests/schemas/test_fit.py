@@ -11,6 +11,7 @@ from tests.schemas.alerts import alert, session
 LONG = ["\x1b", "\\", '"', "=", "ü", "😀", "a", "\udcff"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.parametrize("char", LONG)
 def test_the_identity_fits_into_2048_bytes(name, char):

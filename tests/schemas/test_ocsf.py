@@ -3,7 +3,6 @@
 import functools
 import json
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
@@ -14,8 +13,10 @@ from tests.schemas.alerts import alert, alerts, session
 
 
 @functools.cache
-def validator() -> jsonschema.Draft202012Validator:
+def validator():
     """Return a validator of Detection Findings; the package carries the schema as OCSF publishes it."""
+    import jsonschema  # takes seconds, and these tests alone need it
+
     published = OcsfJsonSchemaEmbedded(get_ocsf_schema(version=OCSF_VERSION))
     schema = published.get_class_schema(class_name="detection_finding", profiles=["host", "security_control"])
     return jsonschema.Draft202012Validator(schema)

@@ -262,6 +262,7 @@ def escaped(text, marks, template):
     return "".join(template.format(ord(c)) if mark else c for c, mark in zip(text, marks, strict=False))
 
 
+@pytest.mark.integration
 @settings(max_examples=300)
 @given(
     name=names,

@@ -88,6 +88,7 @@ def test_tls_checks_the_server(tmp_path):
     graylog.close()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("batch", [1, 3])
 def test_after_a_restart_the_last_messages_are_sent_again(batch):
     """What the server had acknowledged and not read is lost without anyone being told."""

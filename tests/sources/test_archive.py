@@ -70,6 +70,7 @@ def read(path: Path | str, **options: Any) -> tuple[bytes, list[Loss], list[Batc
     return data, losses, batches
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_each_packing_gives_the_same_records_and_the_same_key(tmp_path, packing):
     """An investigation gets logs as the archive keeps them; the key is what joins a log with its compressed copy."""
@@ -93,6 +94,7 @@ def test_a_long_first_record_gives_the_same_key_in_each_packing(tmp_path, packin
     assert keys == {key_of(str(tmp_path / "plain"))}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packing", ["gz", "zst", "xz", "bz2"])
 def test_several_compressed_members_in_a_file_are_one_stream(tmp_path, packing):
     """Appending a compressed file to another is how some rotation merges logs."""
@@ -101,6 +103,7 @@ def test_several_compressed_members_in_a_file_are_one_stream(tmp_path, packing):
     assert read(tmp_path / "x")[:2] == (LOG + LOG, [])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packing", ["gz", "zst", "xz", "bz2", "zip"])
 def test_what_grows_a_thousandfold_is_read_to_its_end_in_small_pieces(tmp_path, packing):
     """A bomb, or a day on which one client asked for one name: the memory must not follow it."""
@@ -115,6 +118,7 @@ def test_what_grows_a_thousandfold_is_read_to_its_end_in_small_pieces(tmp_path, 
     assert largest <= 3 << 20
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packing", [name for name in PACKINGS if name not in ("plain", "zip in tar")])
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.99])
 def test_a_truncated_archive_gives_what_is_left_and_says_so(tmp_path, packing, keep):
@@ -182,6 +186,7 @@ def test_utf_16_with_a_byte_order_mark_is_read_as_utf_8(tmp_path):
     assert read(tmp_path / "x")[0].decode() == "pimeyes.com\r\nmünchen.example\r\n"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_the_digest_is_that_of_the_stored_bytes(tmp_path, packing):
     """It has to agree with what `sha256sum` says of the evidence; also when something stands after an archive's end."""

@@ -132,6 +132,7 @@ def test_what_the_kernel_dropped_is_told(tmp_path):
     assert "dropped 41 packets" in (read(tmp_path / "a.pcapng")[1].loss or "")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
 def test_a_capture_cut_anywhere_gives_what_it_holds_and_tells_the_rest(tmp_path, squeeze):
     """Tcpdump was killed, the disk was full, or it is still being written."""

@@ -433,6 +433,7 @@ class Rotation:
                         compressed(new, self.pick.choice([".gz", ".zst", ".xz", ".bz2"]))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_random_rotations_and_kills_lose_and_double_nothing(run, tmp_path, seed):
     """The promise of the whole: whatever happens in whatever order, each line is committed once."""
@@ -459,6 +460,7 @@ def test_random_rotations_and_kills_lose_and_double_nothing(run, tmp_path, seed)
     assert not consumer.losses
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("logrotate") is None, reason="logrotate is not installed")
 @pytest.mark.parametrize(
     "options", ["", "copytruncate", "compress", "compress\ndelaycompress", "copytruncate\ncompress", "dateext\ndateformat -%s"]

@@ -180,6 +180,7 @@ def test_dns_on_other_ports():
         assert asked(query)
 
 
+@pytest.mark.integration
 @given(
     st.lists(
         st.tuples(

@@ -119,6 +119,7 @@ for number in itertools.count(len(store.findings()) + 1):
 """
 
 
+@pytest.mark.integration
 def test_a_store_is_at_a_step_boundary_after_sigkill(tmp_path):
     """At whatever instant: nothing that was acknowledged is lost, and no half of a step is there."""
     url = f"sqlite:///{tmp_path}/state.db"
@@ -260,6 +261,7 @@ def test_the_file_keeps_what_it_acknowledged_through_a_loss_of_power(tmp_path):
     store.close()
 
 
+@pytest.mark.integration
 def test_threads_commit_drain_and_read_at_once(store):
     """One thread owns the engine, one each sink, and people ask meanwhile; nobody meets a busy database."""
     total, failures, sent = 60, [], {"hook": [], "syslog": []}
