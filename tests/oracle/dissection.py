@@ -35,6 +35,9 @@ PORTS = (
 """Without these, a client's port that is registered for another protocol decides: tshark takes the lower one first."""
 WANTED = "dns or tls.handshake.type==1 or http.request or http2.headers.method"
 SHOWN = "ip ipv6 tcp udp dns tls quic http http2"
+LONGEST = 1480
+"""Bytes of a UDP datagram that fits into an Ethernet packet."""
+
 _VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 
 
@@ -59,6 +62,19 @@ def dissected(path: Path) -> Facts:
                 element.clear()
     assert tshark.returncode == 0
     return facts
+
+
+def offloaded(path: Path) -> set[Ends]:
+    """Return the ends of QUIC datagrams that were captured before the network card cut them: longer than a packet can be."""
+    fields = ("ip.src", "ipv6.src", "udp.srcport", "ip.dst", "ipv6.dst", "udp.dstport")
+    command = [program("tshark"), "-n", "-r", str(path), "-Y", f"udp.length > {LONGEST} and udp.dstport in {{443, 444}}"]
+    command += ["-T", "fields", "-E", "separator=,", *(word for field in fields for word in ("-e", field))]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PATH": PATH}).stdout
+    found = set()
+    for line in lines.splitlines():
+        four, six, port, to_four, to_six, to_port = line.split(",")
+        found.add(Ends(four or six, int(port), to_four or to_six, int(to_port)))
+    return found
 
 
 def _of_packet(packet: Element) -> Iterator[Fact]:
