@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from sentinel.identity.binding import Binding
-from sentinel.identity.sessionlog import Stamped, Word, fold, stamped
+from sentinel.identity.sessionlog import Word, fold
+from sentinel.identity.stamped import Stamped, stamped
 from sentinel.observation import ip_address
 
 # Relays drop the brackets, or escape them.

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta, tzinfo
 
 from sentinel.formats.format import Malformed, utc_from_epoch
 from sentinel.identity.binding import FOREVER, RECORD_KEPT, Binding, hardware
-from sentinel.identity.leaselog import Event, Line, fold, lines
+from sentinel.identity.leaselog import Event, fold
+from sentinel.identity.stamped import Stamped, stamped
 from sentinel.observation import ip_address
 
 LEASE = re.compile(
@@ -78,7 +79,7 @@ def log(name: str, text: str, zone: tzinfo, modified: datetime | None) -> list[B
     events: list[Event] = []
     ranges: list[tuple[int, int, timedelta]] = []
     acks: dict[str, int] = {}  # transaction -> place of its acknowledgement in `events`
-    for line in lines(text, PROGRAM, zone, modified):
+    for line in stamped(text, PROGRAM, zone, modified, program=PROGRAM):
         if option := OPTION.match(line.message):
             at = acks.get(option["xid"])
             if at is not None:
@@ -96,7 +97,7 @@ def log(name: str, text: str, zone: tzinfo, modified: datetime | None) -> list[B
     return fold(events, name)
 
 
-def _event(said: re.Match[str], line: Line, ranges: Sequence[tuple[int, int, timedelta]]) -> Event | None:
+def _event(said: re.Match[str], line: Stamped, ranges: Sequence[tuple[int, int, timedelta]]) -> Event | None:
     address, mac = ip_address(said["address"]), hardware(said["mac"])
     if mac is None:
         return None
@@ -108,7 +109,7 @@ def _event(said: re.Match[str], line: Line, ranges: Sequence[tuple[int, int, tim
         return Event("end", line.time, mac, address)
     number = int(ipaddress.IPv4Address(address))
     length = next((length for low, high, length in ranges if low <= number <= high), None)
-    return Event("ack", line.time, mac, address, said["device"], length, line.record)
+    return Event("ack", line.time, mac, address, said["device"], length, line.record[:RECORD_KEPT])
 
 
 def _with_range(ranges: list[tuple[int, int, timedelta]], said: re.Match[str]) -> list[tuple[int, int, timedelta]]:

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from sentinel.formats.format import Malformed, utc_from_epoch
 from sentinel.identity.binding import FOREVER, RECORD_KEPT, Binding, hardware, superseded
-from sentinel.identity.leaselog import Event, Line, fold, lines
+from sentinel.identity.leaselog import Event, fold
+from sentinel.identity.stamped import Stamped, stamped
 from sentinel.observation import ip_address
 
 OPENS = re.compile(r"lease (?P<address>[\d.]{7,15}) \{\s*\Z", re.ASCII)
@@ -61,11 +62,11 @@ def log(name: str, text: str, zone: tzinfo, modified: datetime | None) -> list[B
     Raises:
         NotIdentity: Times carry no year, and *modified* is None.
     """
-    events = (event for line in lines(text, PROGRAM, zone, modified) if (event := _event(line)))
+    events = (event for line in stamped(text, PROGRAM, zone, modified, program=PROGRAM) if (event := _event(line)))
     return fold(events, name)
 
 
-def _event(line: Line) -> Event | None:
+def _event(line: Stamped) -> Event | None:
     text, time = line.message, line.time
     if asks := ASKS.match(text):
         mac = hardware(asks["mac"])
@@ -78,7 +79,7 @@ def _event(line: Line) -> Event | None:
         return Event("end", time, mac, address)
     device = None if said["device"] == UNSUITABLE else said["device"]
     length = timedelta(seconds=int(said["length"])) if said["length"] else None
-    return Event("ack", time, mac, address, device, length, line.record)
+    return Event("ack", time, mac, address, device, length, line.record[:RECORD_KEPT])
 
 
 def _blocks(text: str) -> Iterator[tuple[str, dict[str, str]]]:

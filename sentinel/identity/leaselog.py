@@ -7,22 +7,15 @@ Without any of them the end stays unknown.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Literal
 
-from sentinel.formats.clock import StreamClock
-from sentinel.formats.envelope import peel
-from sentinel.formats.format import Malformed
-from sentinel.formats.times import read_time
-from sentinel.identity.binding import RECORD_KEPT, Binding, NotIdentity
+from sentinel.identity.binding import Binding
 
 RENEWED_WITHIN = timedelta(days=1)
 """Two acknowledgements further apart than this are no proof that the lease ran between them: lines may be missing."""
-
-YEAR = re.compile(r"\b\d{4}\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +29,6 @@ class Event:
     device: str | None = None
     length: timedelta | None = None
     record: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One message of the server: its time in UTC, the text without its syslog header, and the whole line."""
-
-    time: datetime
-    message: str
-    record: str
-
-
-def lines(text: str, program: str, zone: tzinfo, modified: datetime | None) -> Iterator[Line]:
-    """Yield *program*'s messages; times without a zone are in *zone*, those without a year lie before *modified*.
-
-    Raises:
-        NotIdentity: Their times carry no year, and *modified* is None.
-    """
-    clock = StreamClock(zone, modified)
-    for line in text.split("\n"):
-        if program not in line:  # a collector's file holds everybody's lines
-            continue
-        peeled = peel(line.rstrip("\r"))
-        if peeled.program != program or peeled.time_text is None:
-            continue
-        if modified is None and YEAR.search(peeled.time_text) is None:
-            raise NotIdentity("its times carry no year, and when the file was last changed is not known")
-        try:
-            time = read_time(peeled.time_text, clock)
-        except Malformed:
-            continue
-        yield Line(time, peeled.message, line[:RECORD_KEPT])
 
 
 def fold(events: Iterable[Event], source: str) -> list[Binding]:

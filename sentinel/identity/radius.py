@@ -26,7 +26,8 @@ from sentinel.formats.clock import StreamClock
 from sentinel.formats.format import Malformed, utc_from_epoch
 from sentinel.formats.times import read_time
 from sentinel.identity.binding import RECORD_KEPT, Binding, hardware
-from sentinel.identity.sessionlog import Word, fold, stamped
+from sentinel.identity.sessionlog import Word, fold
+from sentinel.identity.stamped import stamped
 from sentinel.observation import ip_address
 
 HEAD = re.compile(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (\d{4})\s*$", re.MULTILINE)

@@ -6,18 +6,13 @@ says that it ended, or for how long it was granted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sentinel.activity.wording import printable
-from sentinel.formats.clock import StreamClock
-from sentinel.formats.envelope import peel
-from sentinel.formats.format import Malformed
-from sentinel.formats.times import read_time
-from sentinel.identity.binding import RECORD_KEPT, Binding, NotIdentity
-from sentinel.identity.leaselog import YEAR
+from sentinel.identity.binding import RECORD_KEPT, Binding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,36 +121,3 @@ def _claim(word: Word, source: str, basis: str, since: datetime, until: datetime
         word.address, word.mac, word.device, word.user, since, until, basis + calls, source, word.record[:RECORD_KEPT],
         word.claimed,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Stamped:
-    """One line of a log: its time in UTC, its text without a syslog header, and the whole of it."""
-
-    time: datetime
-    message: str
-    record: str
-
-
-def stamped(text: str, sign: str, zone: tzinfo, modified: datetime | None) -> Iterator[Stamped]:
-    """Yield the lines that hold *sign* and whose syslog header says their time.
-
-    Times without a zone are in *zone*, those without a year lie before *modified*.
-
-    Raises:
-        NotIdentity: Their times carry no year, and *modified* is None.
-    """
-    clock = StreamClock(zone, modified)
-    for line in text.split("\n"):
-        if sign not in line:
-            continue
-        peeled = peel(line.rstrip("\r"))
-        if peeled.time_text is None:
-            continue
-        if modified is None and YEAR.search(peeled.time_text) is None:
-            raise NotIdentity("its times carry no year, and when the file was last changed is not known")
-        try:
-            time = read_time(peeled.time_text, clock)
-        except Malformed:
-            continue
-        yield Stamped(time, peeled.message, line.rstrip("\r"))
