@@ -13,11 +13,13 @@ import ipaddress
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sentinel.formats.format import Clock, LogFormat, Malformed, Stream, utc_from_epoch
 from sentinel.observation import Action, Observation
-from sentinel.packets.dns import Message, read
-from sentinel.packets.wire import Undecodable
+
+if TYPE_CHECKING:
+    from sentinel.packets.dns import Message
 
 IDENTITY, MESSAGE, TYPE = 1, 14, 15
 KIND, QUERY_ADDRESS, RESPONSE_ADDRESS, QUERY_PORT, RESPONSE_PORT = 1, 4, 5, 6, 7
@@ -54,6 +56,9 @@ def parse(record: bytes, stream: Stream) -> Sequence[Observation]:
         raise Malformed("no DNS message in it")
     if kind in (AUTH_QUERY, AUTH_RESPONSE) and not _desires_recursion(wire):
         return ()
+    from sentinel.packets.dns import read  # few logs are dnstap, and every replay loads this module
+    from sentinel.packets.wire import Undecodable
+
     try:
         said = read(wire)
     except Undecodable as error:
