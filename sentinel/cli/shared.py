@@ -38,7 +38,23 @@ store = click.option(
 rules = click.option(
     "--rules", multiple=True, type=click.Path(path_type=Path), help="A further folder of rules; may be given several times."
 )
-zone = click.option("--timezone", "zone", help="IANA zone of times that carry none; left out, the machine's.")
+
+
+def _known_zone(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    if not name:
+        return None
+    from sentinel.formats.clock import zone_of
+
+    try:
+        zone_of(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return name
+
+
+zone = click.option(
+    "--timezone", "zone", callback=_known_zone, help="IANA zone of times that carry none; left out, the machine's."
+)
 
 
 def log_format(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from sentinel.formats import FORMATS
+from sentinel.formats.clock import zone_of
 
 
 def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise ValueError(f"no time zone is called {name!r}; write an IANA name such as America/Los_Angeles") from None
+    zone_of(name)
     return name
 
 

@@ -35,9 +35,9 @@ def zone_of(name: str | None) -> tzinfo:
         ValueError: There is no zone of this name.
     """
     try:
-        return ZoneInfo(name) if name else _machine_zone()
+        return _machine_zone() if name is None else ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # OSError: "Europe" is a folder
-        raise ValueError(f"no time zone is called {name!r}") from error
+        raise ValueError(f"no time zone is called {name!r}; write an IANA name such as America/Los_Angeles") from error
 
 
 def _machine_zone() -> tzinfo:

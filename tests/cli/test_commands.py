@@ -178,3 +178,21 @@ def test_check_goes_on_behind_a_mistake(tmp_path):
     assert done.returncode == 78
     told = {int(line.split(":")[1]) for line in done.stderr.splitlines() if line.startswith(str(config))}
     assert told == {1, 3, 4, 6, 8, 9}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("observe", DEMO / "dnsmasq.log"),
+        ("replay", "logs", DEMO / "dnsmasq.log"),
+        ("replay", "pcap", DEMO / "dnsmasq.log"),
+        ("who", "10.20.3.4", "2026-01-01", "--identity", DEMO / "dnsmasq.log"),
+    ],
+    ids=["observe", "replay logs", "replay pcap", "who"],
+)
+def test_a_zone_that_is_none_is_told_by_every_command(command):
+    """A time that is read in the wrong zone accuses the wrong person; a traceback tells nobody what to write."""
+    done = sentinel(*command, "--timezone", "Mars/Olympus")
+    assert done.returncode == 2
+    assert "no time zone is called 'Mars/Olympus'; write an IANA name" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sentinel.formats import FORMATS
+from sentinel.formats.clock import zone_of
 from sentinel.formats.mapping.mapped import FORMS, NAMES, TARGETS
 from sentinel.located import validate
 from sentinel.observation import Kind
@@ -29,10 +29,7 @@ class _Model(BaseModel):
 
 def _zone(name: str) -> str:
     if name != "UTC":
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-            raise ValueError(f"no time zone is called {name!r}; write an IANA name such as America/Los_Angeles") from None
+        zone_of(name)
     return name
 
 
