@@ -8,17 +8,7 @@ from structlog.testing import capture_logs
 from sentinel.config.loading import load
 from sentinel.extract import Ruling
 from sentinel.reload import Reloader
-
-RULE = """\
-schema: 1
-id: {id}
-name: {id}
-category: face-search
-severity: high
-references: ["https://{id}.example/"]
-indicators: [{{domain: {id}.example}}]
-tests: {{match: [{{dns: {id}.example}}], no_match: [{{dns: x{id}.example}}]}}
-"""
+from tests.signatures.written import RULE
 
 
 class Bench:

@@ -20,19 +20,9 @@ from sentinel.problems import Problems
 from sentinel.signatures.pack import BadPackError, build
 from sentinel.signatures.trust import private_key, public_keys
 from sentinel.sinks.web import WebSettings
+from tests.signatures.written import RULE
 
 SENTINEL = Path(sys.executable).with_name("sentinel")
-
-SERVICE = """\
-schema: 1
-id: {id}
-name: {id}
-category: face-search
-severity: high
-references: ["https://{id}.example/"]
-indicators: [{{domain: {id}.example}}]
-tests: {{match: [{{dns: {id}.example}}], no_match: [{{dns: x{id}.example}}]}}
-"""
 
 
 def sentinel(*args, **options):
@@ -50,7 +40,7 @@ def key_files(folder, name="key"):
 def folder_of(path, *ids):
     path.mkdir(exist_ok=True)
     for one in ids:
-        (path / f"{one}.yaml").write_text(SERVICE.format(id=one))
+        (path / f"{one}.yaml").write_text(RULE.format(id=one))
     return path
 
 
@@ -75,7 +65,7 @@ def test_a_pack_goes_from_one_machine_to_the_next(tmp_path):
     pack = PackAt(target, [public])
     assert sorted(RuleSources(pack=pack).load().services) == ["aaa", "bbb", "ccc"]
     mine = folder_of(tmp_path / "mine", "ddd")
-    (mine / "aaa.yaml").write_text(SERVICE.format(id="aaa").replace("severity: high", "severity: low"))
+    (mine / "aaa.yaml").write_text(RULE.format(id="aaa").replace("severity: high", "severity: low"))
     catalog = RuleSources([mine], pack=pack).load()
     assert sorted(catalog.services) == ["aaa", "bbb", "ccc", "ddd"]
     assert catalog.services["aaa"].severity == "low"
@@ -120,7 +110,7 @@ def test_rules_whose_cases_fail_are_neither_packed_nor_installed(tmp_path):
     """What does not load has no business in a pack."""
     secret, _public = key_files(tmp_path)
     rules = folder_of(tmp_path / "rules", "aaa")
-    (rules / "aaa.yaml").write_text(SERVICE.format(id="aaa").replace("dns: aaa.example", "dns: bbb.example"))
+    (rules / "aaa.yaml").write_text(RULE.format(id="aaa").replace("dns: aaa.example", "dns: bbb.example"))
     done = sentinel("rules", "pack", tmp_path / "x.pack", "--key", secret, "--rules", rules, "--no-builtin")
     assert (done.returncode, "does not match" in done.stderr, (tmp_path / "x.pack").exists()) == (78, True, False)
 
